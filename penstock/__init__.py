@@ -1,0 +1,3 @@
+"""Penstock serves retrieval-augmented generation under load."""
+
+__version__ = "0.1.0"

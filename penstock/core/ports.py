@@ -1,0 +1,71 @@
+"""The seams. Each is a Protocol of few methods that speaks only our types.
+
+Constructors take keywords and do no I/O; `start` and `stop`, where they exist, are called once each
+by whoever assembled the object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Literal, Protocol
+
+from penstock.core.context import Context
+from penstock.core.types import Delta, Entry, Found, Hit, Prompt, Query, Removal, Vector, Vectors
+
+TextKind = Literal["query", "passage"]
+
+
+class Embedder(Protocol):
+    """Text becomes vectors."""
+
+    @property
+    def model(self) -> str:
+        """Identity of model, weights and pooling: vectors of two models never share a store."""
+        ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    async def embed(self, texts: Sequence[str], ctx: Context, *, kind: TextKind = "query") -> Vectors:
+        """float32 [n, dimension], rows L2-normalised, in the order of `texts`.
+
+        A text over the model's window is cut. Raises DeadlineExceeded, StageUnavailable.
+        """
+        ...
+
+
+class Tokenizer(Protocol):
+    """Counts and places tokens as the encoder sees them."""
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, without the encoder's special tokens."""
+        ...
+
+
+class Index(Protocol):
+    """One vector store's chunks."""
+
+    async def search(self, query: Query, vector: Vector, ctx: Context) -> Found:
+        """The best `query.limit` chunks by meaning and by words together."""
+        ...
+
+    async def write(self, upserts: Sequence[Entry], vectors: Vectors, removals: Sequence[Removal], ctx: Context) -> None:
+        """Durable and visible when it returns; no search sees a part of it. Writing twice changes nothing."""
+        ...
+
+
+class Reranker(Protocol):
+    """Hits get a better order."""
+
+    async def rerank(self, query: str, hits: Sequence[Hit], ctx: Context) -> list[Hit]: ...
+
+
+class Generator(Protocol):
+    """A prompt becomes an answer."""
+
+    @property
+    def model(self) -> str: ...
+
+    def generate(self, prompt: Prompt, ctx: Context) -> AsyncIterator[Delta]:
+        """Deltas; the last one has `finish`. Closing the iterator frees the engine's slot at once."""
+        ...

@@ -1,0 +1,246 @@
+"""The values that travel between stages. All are frozen; a change makes a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+type_version = 1
+"""Written beside stored values; raised when their meaning changes."""
+
+Vector = NDArray[np.float32]
+"""One embedding, shape [dimension], L2-normalised."""
+
+Vectors = NDArray[np.float32]
+"""Embeddings, shape [n, dimension], rows L2-normalised."""
+
+AttributeValue = str | float | bool
+"""OpenAI's attribute values; whole numbers are kept as floats."""
+
+Attributes = Mapping[str, AttributeValue]
+
+BlockKind = Literal["heading", "paragraph", "list", "table", "code"]
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all values here: immutable, by keyword."""
+
+
+# --- who asks -----------------------------------------------------------------
+
+
+class Principal(Value):
+    """Who calls. Everything a caller may see is inside `tenant`."""
+
+    tenant: str = "default"
+    key_id: str = ""
+    groups: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ("read", "write", "admin")
+
+
+# --- documents ----------------------------------------------------------------
+
+
+class Block(Value):
+    """One structural piece of a document, in reading order.
+
+    `level` is 1 to 6 for headings, 0 otherwise. `page` counts from 1; 0 where the format has none.
+    """
+
+    kind: BlockKind
+    text: str
+    level: int = 0
+    page: int = 0
+
+
+class Document(Value):
+    """A file's extracted text with its structure."""
+
+    filename: str
+    title: str
+    blocks: tuple[Block, ...]
+    attributes: dict[str, AttributeValue] = {}
+
+
+class Chunk(Value):
+    """What is embedded and found.
+
+    `text` is the passage as the document has it. `headings` is the path above it, outermost first.
+    `start` and `end` are character offsets into the document's text (its blocks joined by blank lines).
+    """
+
+    id: str
+    position: int
+    text: str
+    headings: tuple[str, ...] = ()
+    page: int = 0
+    start: int = 0
+    end: int = 0
+    tokens: int = 0
+
+
+class Entry(Value):
+    """One chunk as an index stores it, beside its vector (row i of the vectors given with it)."""
+
+    chunk: Chunk
+    file_id: str
+    filename: str
+    title: str
+    version: str
+    attributes: dict[str, AttributeValue] = {}
+    groups: tuple[str, ...] = ()
+
+
+class Removal(Value):
+    """Take out every chunk of a file, or only those that are not of `keep_version`."""
+
+    file_id: str
+    keep_version: str | None = None
+
+
+# --- filters, in OpenAI's shape -----------------------------------------------
+
+ComparisonOperator = Literal["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"]
+
+
+class Comparison(Value):
+    """`key` against `value`: eq, ne, gt, gte, lt, lte, in, nin."""
+
+    type: ComparisonOperator
+    key: str
+    value: AttributeValue | tuple[str | float, ...]
+
+
+class Compound(Value):
+    """All (`and`) or any (`or`) of the filters."""
+
+    type: Literal["and", "or"]
+    filters: tuple[Comparison | Compound, ...]
+
+
+Filter = Comparison | Compound
+
+
+# --- questions and what is found -----------------------------------------------
+
+
+class Query(Value):
+    """A search in one store. `limit` bounds the hits."""
+
+    text: str
+    limit: int = 10
+    filters: Comparison | Compound | None = None
+    groups: tuple[str, ...] | None = None
+    """The caller's groups; None means that access lists are not in use for this caller."""
+
+
+class Hit(Value):
+    """A chunk that was found. `score` orders hits and lies in 0..1; the parts are kept for judging evidence.
+
+    `dense` is the cosine to the question, `lexical` the BM25 score, each None where that arm did not return the chunk.
+    """
+
+    store_id: str
+    file_id: str
+    filename: str
+    chunk: Chunk
+    title: str
+    score: float
+    dense: float | None = None
+    lexical: float | None = None
+    attributes: dict[str, AttributeValue] = {}
+
+
+class Found(Value):
+    """Hits, best first, and how much of the store answered (1.0 = all of it)."""
+
+    hits: tuple[Hit, ...]
+    coverage: float = 1.0
+    missing: tuple[str, ...] = ()
+    """Names of the shards or stages that did not answer."""
+
+
+# --- answers --------------------------------------------------------------------
+
+
+class Message(Value):
+    """One turn of the conversation."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str
+
+
+class Sampling(Value):
+    """What a caller may ask of a language model. None means the engine's default."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+
+
+class Prompt(Value):
+    """A question with the passages that may answer it, ready for an engine.
+
+    `messages` is what a language model reads; `question` and `passages` are what it was made from,
+    for engines that need no language model. A passage's citation number is its place in `passages`, from 1.
+    """
+
+    question: str
+    passages: tuple[Hit, ...]
+    messages: tuple[Message, ...] = ()
+    sampling: Sampling = Sampling()
+
+
+class Citation(Value):
+    """Where a statement of the answer comes from.
+
+    `index` is the character offset in the answer at which the citation stands; `start` and `end` are
+    the quoted sentence's character offsets in the chunk's text. `number` is the passage's place in the prompt, from 1.
+    """
+
+    number: int
+    index: int
+    file_id: str
+    filename: str
+    chunk_id: str
+    quote: str = ""
+    start: int = 0
+    end: int = 0
+
+
+class Usage(Value):
+    """Tokens of one generation. `cached` of the prompt's came from the engine's prefix cache."""
+
+    prompt: int = 0
+    cached: int = 0
+    output: int = 0
+
+
+FinishReason = Literal["stop", "length", "content_filter", "error"]
+
+
+class Delta(Value):
+    """A piece of an answer. The last one carries `finish`, and whatever is only known at the end."""
+
+    text: str = ""
+    citations: tuple[Citation, ...] = ()
+    finish: FinishReason | None = None
+    usage: Usage | None = None
+    abstained: bool = False
+    confidence: float | None = None
+
+
+# --- the ledger ------------------------------------------------------------------
+
+FileStatus = Literal["queued", "parsing", "embedding", "indexing", "completed", "failed", "cancelled"]
+
+FailureReason = Literal[
+    "unsupported", "empty", "no_text", "encrypted", "forbidden", "corrupt", "too_large", "timeout", "memory", "unreadable", "internal"
+]
+"""The closed list of why a file failed."""
