@@ -49,7 +49,9 @@ class Index(Protocol):
         """The best `query.limit` chunks by meaning and by words together."""
         ...
 
-    async def write(self, upserts: Sequence[Entry], vectors: Vectors, removals: Sequence[Removal], ctx: Context) -> None:
+    async def write(
+        self, upserts: Sequence[Entry], vectors: Vectors, removals: Sequence[Removal], ctx: Context
+    ) -> None:
         """Durable and visible when it returns; no search sees a part of it. Writing twice changes nothing."""
         ...
 

@@ -33,7 +33,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 # --- who asks -----------------------------------------------------------------
 
 
-class Principal(Value):
+class Principal(Value, frozen=True):
     """Who calls. Everything a caller may see is inside `tenant`."""
 
     tenant: str = "default"
@@ -45,7 +45,7 @@ class Principal(Value):
 # --- documents ----------------------------------------------------------------
 
 
-class Block(Value):
+class Block(Value, frozen=True):
     """One structural piece of a document, in reading order.
 
     `level` is 1 to 6 for headings, 0 otherwise. `page` counts from 1; 0 where the format has none.
@@ -57,7 +57,7 @@ class Block(Value):
     page: int = 0
 
 
-class Document(Value):
+class Document(Value, frozen=True):
     """A file's extracted text with its structure."""
 
     filename: str
@@ -66,7 +66,7 @@ class Document(Value):
     attributes: dict[str, AttributeValue] = {}
 
 
-class Chunk(Value):
+class Chunk(Value, frozen=True):
     """What is embedded and found.
 
     `text` is the passage as the document has it. `headings` is the path above it, outermost first.
@@ -83,7 +83,7 @@ class Chunk(Value):
     tokens: int = 0
 
 
-class Entry(Value):
+class Entry(Value, frozen=True):
     """One chunk as an index stores it, beside its vector (row i of the vectors given with it)."""
 
     chunk: Chunk
@@ -95,7 +95,7 @@ class Entry(Value):
     groups: tuple[str, ...] = ()
 
 
-class Removal(Value):
+class Removal(Value, frozen=True):
     """Take out every chunk of a file, or only those that are not of `keep_version`."""
 
     file_id: str
@@ -107,7 +107,7 @@ class Removal(Value):
 ComparisonOperator = Literal["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"]
 
 
-class Comparison(Value):
+class Comparison(Value, frozen=True):
     """`key` against `value`: eq, ne, gt, gte, lt, lte, in, nin."""
 
     type: ComparisonOperator
@@ -115,7 +115,7 @@ class Comparison(Value):
     value: AttributeValue | tuple[str | float, ...]
 
 
-class Compound(Value):
+class Compound(Value, frozen=True):
     """All (`and`) or any (`or`) of the filters."""
 
     type: Literal["and", "or"]
@@ -128,7 +128,7 @@ Filter = Comparison | Compound
 # --- questions and what is found -----------------------------------------------
 
 
-class Query(Value):
+class Query(Value, frozen=True):
     """A search in one store. `limit` bounds the hits."""
 
     text: str
@@ -138,7 +138,7 @@ class Query(Value):
     """The caller's groups; None means that access lists are not in use for this caller."""
 
 
-class Hit(Value):
+class Hit(Value, frozen=True):
     """A chunk that was found. `score` orders hits and lies in 0..1; the parts are kept for judging evidence.
 
     `dense` is the cosine to the question, `lexical` the BM25 score, each None where that arm did not return the chunk.
@@ -155,7 +155,7 @@ class Hit(Value):
     attributes: dict[str, AttributeValue] = {}
 
 
-class Found(Value):
+class Found(Value, frozen=True):
     """Hits, best first, and how much of the store answered (1.0 = all of it)."""
 
     hits: tuple[Hit, ...]
@@ -167,14 +167,14 @@ class Found(Value):
 # --- answers --------------------------------------------------------------------
 
 
-class Message(Value):
+class Message(Value, frozen=True):
     """One turn of the conversation."""
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str
 
 
-class Sampling(Value):
+class Sampling(Value, frozen=True):
     """What a caller may ask of a language model. None means the engine's default."""
 
     temperature: float | None = None
@@ -184,7 +184,7 @@ class Sampling(Value):
     seed: int | None = None
 
 
-class Prompt(Value):
+class Prompt(Value, frozen=True):
     """A question with the passages that may answer it, ready for an engine.
 
     `messages` is what a language model reads; `question` and `passages` are what it was made from,
@@ -197,7 +197,7 @@ class Prompt(Value):
     sampling: Sampling = Sampling()
 
 
-class Citation(Value):
+class Citation(Value, frozen=True):
     """Where a statement of the answer comes from.
 
     `index` is the character offset in the answer at which the citation stands; `start` and `end` are
@@ -214,7 +214,7 @@ class Citation(Value):
     end: int = 0
 
 
-class Usage(Value):
+class Usage(Value, frozen=True):
     """Tokens of one generation. `cached` of the prompt's came from the engine's prefix cache."""
 
     prompt: int = 0
@@ -225,7 +225,7 @@ class Usage(Value):
 FinishReason = Literal["stop", "length", "content_filter", "error"]
 
 
-class Delta(Value):
+class Delta(Value, frozen=True):
     """A piece of an answer. The last one carries `finish`, and whatever is only known at the end."""
 
     text: str = ""
@@ -241,6 +241,16 @@ class Delta(Value):
 FileStatus = Literal["queued", "parsing", "embedding", "indexing", "completed", "failed", "cancelled"]
 
 FailureReason = Literal[
-    "unsupported", "empty", "no_text", "encrypted", "forbidden", "corrupt", "too_large", "timeout", "memory", "unreadable", "internal"
+    "unsupported",
+    "empty",
+    "no_text",
+    "encrypted",
+    "forbidden",
+    "corrupt",
+    "too_large",
+    "timeout",
+    "memory",
+    "unreadable",
+    "internal",
 ]
 """The closed list of why a file failed."""
