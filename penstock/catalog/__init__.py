@@ -1,0 +1,1 @@
+"""The metadata database: stores, files and the ledger of their states."""

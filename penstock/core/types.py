@@ -254,3 +254,40 @@ FailureReason = Literal[
     "internal",
 ]
 """The closed list of why a file failed."""
+
+
+class Store(Value, frozen=True):
+    """A vector store. `embedder` is the identity of the model whose vectors it holds."""
+
+    id: str
+    tenant: str
+    name: str
+    embedder: str
+    dimension: int
+    created_s: float
+    """Unix time."""
+
+
+class FileRecord(Value, frozen=True):
+    """The ledger's row for one file of one store.
+
+    `stamp` recognises an unchanged source without reading it; `version` names the content that is searchable now,
+    and `pending_version` the one being written, which recovery rolls forward or back.
+    """
+
+    store_id: str
+    file_id: str
+    filename: str
+    status: FileStatus
+    stamp: str = ""
+    version: str | None = None
+    chunks: int = 0
+    pending_version: str | None = None
+    pending_chunks: int = 0
+    size_bytes: int = 0
+    attributes: dict[str, AttributeValue] = {}
+    reason: FailureReason | None = None
+    error: str = ""
+    attempts: int = 0
+    updated_s: float = 0.0
+    """Unix time."""

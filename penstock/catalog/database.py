@@ -1,0 +1,96 @@
+"""One SQLite file in WAL mode, reached from one thread of its own, so that the event loop never waits for a disk."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from pathlib import Path
+from typing import TypeVar
+
+from penstock.core.errors import DataDamaged, DiskFull, PenstockError, StageUnavailable
+
+T = TypeVar("T")
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x50454E53  # "PENS": tells our files from anybody else's
+
+
+class Database:
+    """A connection with its own thread. A function given to `run` is one transaction: all of it or nothing.
+
+    `synchronous=FULL`: what `run` returned survives a power cut, not only a crash.
+    """
+
+    def __init__(self, *, path: Path, busy_timeout_s: float = 10.0) -> None:
+        self._path = path
+        self._busy_timeout_s = busy_timeout_s
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="catalog")
+        self._connection: sqlite3.Connection | None = None
+
+    async def start(self) -> None:
+        """Open or create the file. Raises DataDamaged, DiskFull."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._open)
+
+    async def stop(self) -> None:
+        """Close the file; safe when never started."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._close)
+        self._executor.shutdown()
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do `work` in one transaction on the database's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._transaction, work)
+
+    def _transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        assert self._connection is not None, "the database was not started"
+        try:
+            with self._connection:
+                return work(self._connection)
+        except sqlite3.Error as error:
+            raise translated(error, self._path) from error
+
+    def _open(self) -> None:
+        try:
+            connection = sqlite3.connect(self._path, timeout=self._busy_timeout_s)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
+            self._migrate(connection)
+        except sqlite3.Error as error:
+            raise translated(error, self._path) from error
+        self._connection = connection
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version == 0:
+            script = files("penstock.catalog").joinpath("schema.sql").read_text(encoding="utf-8")
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {script} PRAGMA application_id={APPLICATION_ID}; "
+                f"PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
+            )
+        elif version != SCHEMA_VERSION:
+            raise DataDamaged(
+                f"{self._path} is of catalog version {version}; this Penstock reads version {SCHEMA_VERSION}. "
+                "Use the release that wrote it, or another data folder."
+            )
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def translated(error: sqlite3.Error, path: Path) -> PenstockError:
+    """SQLite's error as ours."""
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None:
+        code &= 0xFF  # the primary code, without the extension
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return DataDamaged(f"{path} is damaged ({error}). Restore it from a backup, or start with another data folder.")
+    if code == sqlite3.SQLITE_FULL:
+        return DiskFull(f"No room on the disk of {path}. Free some space; nothing that was acknowledged is lost.")
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return DataDamaged(f"Cannot open {path} for writing ({error}). Check the folder's owner and permissions.")
+    return StageUnavailable("catalog", str(error))
