@@ -69,7 +69,8 @@ class Stores:
 
 def derived_id(tenant: str, name: str) -> str:
     """The id of the store that goes by this name: the same on every machine, so a repeated ingestion finds it."""
-    return f"vs_{hashlib.blake2b(f'{tenant}\0{name}'.encode(), digest_size=12).hexdigest()}"
+    digest = hashlib.blake2b(b"\0".join([tenant.encode(), name.encode()]), digest_size=12)
+    return f"vs_{digest.hexdigest()}"
 
 
 def _one(connection: sqlite3.Connection, tenant: str, identifier: str, *, asked: str | None = None) -> Store:
