@@ -1,0 +1,59 @@
+"""The open indexes, one per vector store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from penstock.core.ports import Index
+from penstock.core.types import Store
+
+
+class OpenIndex(Index, Protocol):
+    """An index with a beginning and an end."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+class IndexDirectory:
+    """Opens a store's index on first use and keeps it; `stop` closes them all.
+
+    `open_index` makes the unstarted index of a store. Two callers who ask at once wait for one opening.
+    """
+
+    def __init__(self, *, open_index: Callable[[Store], OpenIndex]) -> None:
+        self._open_index = open_index
+        self._open: dict[str, OpenIndex] = {}
+        self._lock = asyncio.Lock()
+
+    async def of(self, store: Store) -> OpenIndex:
+        """The store's index, started. Raises DataDamaged, BadSetting for another model's store."""
+        index = self._open.get(store.id)
+        if index is not None:
+            return index
+        async with self._lock:
+            if store.id not in self._open:
+                index = self._open_index(store)
+                await index.start()
+                self._open[store.id] = index
+            return self._open[store.id]
+
+    async def close(self, store_id: str) -> None:
+        """Close one index, if it is open."""
+        async with self._lock:
+            index = self._open.pop(store_id, None)
+            if index is not None:
+                await index.stop()
+
+    async def stop(self) -> None:
+        """Close every index; each is tried even when another fails."""
+        async with self._lock:
+            closing: list[Awaitable[None]] = [index.stop() for index in self._open.values()]
+            self._open.clear()
+        results = await asyncio.gather(*closing, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
