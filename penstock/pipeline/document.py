@@ -1,0 +1,323 @@
+"""A document's way: read, parse, split, embed, write, record; in groups, the steps overlapping.
+
+While one group is embedded, the next is parsed and the last one is written, each step waiting on a bounded queue for
+the slowest. A document is visible with all of its chunks or not at all, and the ledger says `indexing` before
+the index is touched, so that a crash at any moment leaves something that `recovery` can finish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from penstock.core.context import Context
+from penstock.core.errors import BadDocument
+from penstock.core.ports import Embedder
+from penstock.core.types import Chunk, Document, Entry, FailureReason, FileRecord, Removal, Store, Vectors
+from penstock.pipeline.directory import OpenIndex
+from penstock.pipeline.identity import content_version, file_id_of
+from penstock.telemetry.metrics import Metrics
+
+LOOK_AHEAD = 256
+"""Sources compared with the ledger in one statement."""
+WAITING_DOCUMENTS = 64
+"""Parsed documents that may wait for the encoder; bounds memory."""
+
+
+class Source(Protocol):
+    """One thing to ingest. `stamp` changes whenever the content may have; comparing it reads nothing."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def stamp(self) -> str: ...
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def read(self) -> bytes:
+        """The content. Blocks; raises BadDocument."""
+        ...
+
+
+class Reader(Protocol):
+    """Makes a document of a source's bytes, and chunks of a document."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the same bytes would give other chunks."""
+        ...
+
+    async def parse(self, content: bytes, source: Source) -> Document:
+        """Raises BadDocument."""
+        ...
+
+    async def split(self, document: Document, *, tenant: str, store_id: str, file_id: str) -> list[Chunk]:
+        """At least one chunk. Raises BadDocument (empty)."""
+        ...
+
+    def embedding_text(self, document: Document, chunk: Chunk) -> str:
+        """What the encoder reads for a chunk."""
+        ...
+
+
+class Records(Protocol):
+    """The part of the ledger that ingestion needs."""
+
+    async def known(self, store_id: str, file_ids: Sequence[str]) -> dict[str, FileRecord]: ...
+
+    async def put(self, records: Iterable[FileRecord]) -> None: ...
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A source that could not be ingested."""
+
+    name: str
+    reason: FailureReason
+    message: str
+
+
+class Progress(msgspec.Struct):
+    """Counts of a running ingestion; `failures` keeps the first few by name."""
+
+    completed: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    chunks: int = 0
+    size_bytes: int = 0
+    failures: list[Failure] = []
+
+    @property
+    def seen(self) -> int:
+        return self.completed + self.unchanged + self.failed
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """A document that is ready to be embedded."""
+
+    record: FileRecord
+    document: Document
+    chunks: list[Chunk]
+    texts: list[str]
+
+
+class Embedded(msgspec.Struct, frozen=True):
+    """A group on its way to the index."""
+
+    documents: list[Prepared]
+    vectors: Vectors
+
+
+class Ingestion:
+    """One run over one store: three steps, and a queue between each two. `None` ends a queue."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        index: OpenIndex,
+        embedder: Embedder,
+        reader: Reader,
+        records: Records,
+        metrics: Metrics,
+        group_chunks: int = 256,
+        parallel_parses: int = 4,
+        kept_failures: int = 1000,
+        report: Callable[[Progress], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._index = index
+        self._embedder = embedder
+        self._reader = reader
+        self._records = records
+        self._metrics = metrics
+        self._group_chunks = group_chunks
+        self._parallel_parses = parallel_parses
+        self._kept_failures = kept_failures
+        self._report = report or (lambda _: None)
+        self._salt = f"{embedder.model}\n{reader.fingerprint}"
+        self._prepared: asyncio.Queue[Prepared | None] = asyncio.Queue(maxsize=WAITING_DOCUMENTS)
+        self._embedded: asyncio.Queue[Embedded | None] = asyncio.Queue(maxsize=1)
+        self.progress = Progress()
+
+    async def run(self, sources: Iterable[Source | Failure], ctx: Context) -> Progress:
+        """Bring the store in step with the sources; what is unchanged costs a look-up.
+
+        Raises what stops everything (DiskFull, DataDamaged); a bad file is counted and the rest goes on.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._prepare(iter(sources)), name="ingest-prepare")
+                tasks.create_task(self._embed(ctx), name="ingest-embed")
+                tasks.create_task(self._write(ctx), name="ingest-write")
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from group
+        self._report(self.progress)
+        return self.progress
+
+    # --- step 1: compare, read, parse, split --------------------------------------
+
+    async def _prepare(self, sources: Iterator[Source | Failure]) -> None:
+        while group := await asyncio.to_thread(lambda: list(itertools.islice(sources, LOOK_AHEAD))):
+            named = {self._file_id(source.name): source for source in group if not isinstance(source, Failure)}
+            for source in group:
+                if isinstance(source, Failure):
+                    self._count_failure(source)
+            known = await self._records.known(self._store.id, list(named))
+            await self._prepare_group(named, known)
+            self._report(self.progress)
+        await self._prepared.put(None)
+
+    async def _prepare_group(self, named: Mapping[str, Source], known: Mapping[str, FileRecord]) -> None:
+        gate = asyncio.Semaphore(self._parallel_parses)
+        untouched: list[FileRecord] = []
+
+        async def one(file_id: str, source: Source) -> None:
+            async with gate:
+                record = await self._prepare_one(file_id, source, known.get(file_id))
+            if record is not None:
+                untouched.append(record)
+
+        async with asyncio.TaskGroup() as tasks:
+            for file_id, source in named.items():
+                before = known.get(file_id)
+                if before is not None and self._is_settled(before, source):
+                    self._count_unchanged(before)
+                else:
+                    tasks.create_task(one(file_id, source), name="ingest-parse")
+        if untouched:
+            await self._records.put(untouched)
+
+    async def _prepare_one(self, file_id: str, source: Source, before: FileRecord | None) -> FileRecord | None:
+        """Queue the document, or return the record to write where there is nothing to index."""
+        record = before or FileRecord(store_id=self._store.id, file_id=file_id, filename=source.name, status="queued")
+        record = msgspec.structs.replace(record, stamp=self._stamp(source), size_bytes=source.size_bytes)
+        try:
+            content = await asyncio.to_thread(source.read)
+            version = content_version(content, self._salt)
+            if record.status == "completed" and record.version == version:
+                self._count_unchanged(record)
+                return record
+            document = await self._reader.parse(content, source)
+            chunks = await self._reader.split(
+                document, tenant=self._store.tenant, store_id=self._store.id, file_id=file_id
+            )
+        except BadDocument as error:
+            self._count_failure(Failure(source.name, error.reason, error.message))
+            return msgspec.structs.replace(
+                record, status="failed", reason=error.reason, error=error.message, attempts=record.attempts + 1
+            )
+        record = msgspec.structs.replace(
+            record,
+            status="indexing",
+            pending_version=version,
+            pending_chunks=len(chunks),
+            attributes=document.attributes,
+            reason=None,
+            error="",
+            attempts=record.attempts + 1,
+        )
+        texts = [self._reader.embedding_text(document, chunk) for chunk in chunks]
+        await self._prepared.put(Prepared(record=record, document=document, chunks=chunks, texts=texts))
+        return None
+
+    # --- step 2: embed ---------------------------------------------------------------
+
+    async def _embed(self, ctx: Context) -> None:
+        async for group in self._groups():
+            texts = [text for prepared in group for text in prepared.texts]
+            vectors = await self._embedder.embed(texts, ctx, kind="passage")
+            await self._embedded.put(Embedded(group, vectors))
+        await self._embedded.put(None)
+
+    async def _groups(self) -> AsyncIterator[list[Prepared]]:
+        """Documents together until they have `group_chunks` chunks."""
+        group: list[Prepared] = []
+        while (prepared := await self._prepared.get()) is not None:
+            group.append(prepared)
+            if sum(len(member.chunks) for member in group) >= self._group_chunks:
+                yield group
+                group = []
+        if group:
+            yield group
+
+    # --- step 3: write and record --------------------------------------------------------
+
+    async def _write(self, ctx: Context) -> None:
+        while (group := await self._embedded.get()) is not None:
+            records = [prepared.record for prepared in group.documents]
+            await self._records.put(records)
+            await self._index.write(
+                [entry for prepared in group.documents for entry in _entries(prepared)],
+                group.vectors,
+                [Removal(file_id=record.file_id, keep_version=record.pending_version) for record in records],
+                ctx,
+            )
+            await self._records.put([completed(record) for record in records])
+            for prepared in group.documents:
+                self.progress.completed += 1
+                self.progress.chunks += len(prepared.chunks)
+                self.progress.size_bytes += prepared.record.size_bytes
+                self._metrics.files.labels("completed").inc()
+            self._metrics.chunks.inc(len(group.vectors))
+            self._report(self.progress)
+
+    # --- counting ------------------------------------------------------------------------
+
+    def _file_id(self, name: str) -> str:
+        return file_id_of(tenant=self._store.tenant, store_id=self._store.id, name=name)
+
+    def _is_settled(self, record: FileRecord, source: Source) -> bool:
+        """Whether this very source has been dealt with, so that reading it again would tell nothing new."""
+        lasting = record.status == "completed" or (
+            record.status == "failed" and record.reason not in ("internal", "timeout", "memory", "unreadable")
+        )
+        return lasting and record.stamp == self._stamp(source)
+
+    def _stamp(self, source: Source) -> str:
+        """Another encoder or splitter makes another stamp, so nothing old passes for unchanged."""
+        return content_version(source.stamp.encode(), self._salt)
+
+    def _count_unchanged(self, record: FileRecord) -> None:
+        if record.status == "failed":
+            self._count_failure(Failure(record.filename, record.reason or "internal", record.error))
+        else:
+            self.progress.unchanged += 1
+            self._metrics.files.labels("unchanged").inc()
+
+    def _count_failure(self, failure: Failure) -> None:
+        self.progress.failed += 1
+        self._metrics.files.labels("failed").inc()
+        if len(self.progress.failures) < self._kept_failures:
+            self.progress.failures.append(failure)
+
+
+def completed(record: FileRecord) -> FileRecord:
+    """The record once its pending version is what the index holds."""
+    return msgspec.structs.replace(
+        record,
+        status="completed",
+        version=record.pending_version,
+        chunks=record.pending_chunks,
+        pending_version=None,
+        pending_chunks=0,
+    )
+
+
+def _entries(prepared: Prepared) -> Iterator[Entry]:
+    record, document = prepared.record, prepared.document
+    assert record.pending_version is not None, "only pending documents are written"
+    for chunk in prepared.chunks:
+        yield Entry(
+            chunk=chunk,
+            file_id=record.file_id,
+            filename=record.filename,
+            title=document.title,
+            version=record.pending_version,
+            attributes=document.attributes,
+        )

@@ -1,0 +1,59 @@
+"""What a crash left half done is rolled forward or back before a store is served.
+
+The ledger is written before and after the index. A row still `indexing` is one of two: the index holds all of the
+pending version (then the row is completed and older chunks go), or it does not (then the pending chunks go and
+the row is queued again, so that the same command, or the queue, does the work once more).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+import numpy as np
+
+from penstock.core.context import Context
+from penstock.core.types import FileRecord, FileStatus, Removal, Store
+from penstock.pipeline.directory import OpenIndex
+from penstock.pipeline.document import completed
+
+
+class CountingIndex(OpenIndex, Protocol):
+    """An index that can say how many chunks it holds of each version of a file."""
+
+    async def versions(self, file_ids: Sequence[str]) -> Mapping[str, Mapping[str, int]]: ...
+
+
+class Records(Protocol):
+    """The part of the ledger that recovery needs."""
+
+    async def in_state(self, store_id: str, status: FileStatus) -> list[FileRecord]: ...
+
+    async def put(self, records: Iterable[FileRecord]) -> None: ...
+
+
+async def recover(store: Store, index: CountingIndex, records: Records, ctx: Context) -> int:
+    """Settle every file that was being written when the process died. Returns how many there were.
+
+    Doing it twice, or dying in the middle of it, changes nothing.
+    """
+    unsettled = await records.in_state(store.id, "indexing")
+    if not unsettled:
+        return 0
+    held = await index.versions([record.file_id for record in unsettled])
+    removals: list[Removal] = []
+    settled: list[FileRecord] = []
+    for record in unsettled:
+        forward = held.get(record.file_id, {}).get(record.pending_version or "", 0) == record.pending_chunks
+        keep = record.pending_version if forward else record.version
+        removals.append(Removal(file_id=record.file_id, keep_version=keep))
+        settled.append(completed(record) if forward else _queued(record))
+    nothing = np.empty((0, store.dimension), dtype=np.float32)
+    await index.write([], nothing, removals, ctx)
+    await records.put(settled)
+    return len(settled)
+
+
+def _queued(record: FileRecord) -> FileRecord:
+    return msgspec.structs.replace(record, status="queued", stamp="", pending_version=None, pending_chunks=0)
