@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -44,12 +44,32 @@ class CatalogSettings(Section, frozen=True):
     busy_timeout_s: PositiveFloat = 10.0
 
 
+class EmbedSettings(Section, frozen=True):
+    """The built-in encoder."""
+
+    model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    """A name on the model hub, or the path of a folder that holds the model."""
+    revision: str = ""
+    """Commit, tag or branch on the hub; empty: its main branch."""
+    precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
+    """auto: bf16 where the CPU computes in it, else fp32. int8 is faster still and changes the vectors a little."""
+    batch_tokens: PositiveInt = 2_048
+    """Texts go through the encoder together up to so many tokens, padding included."""
+    threads: Annotated[int, Meta(ge=0)] = 0
+    """0: one for each core."""
+    max_tokens: Annotated[int, Meta(ge=0)] = 0
+    """Longer texts are cut here. 0: the model's own window; never more than that."""
+    connect_timeout_s: PositiveFloat = 5.0
+    """A model hub that is silent for so long is given up."""
+
+
 class Settings(Section, frozen=True):
     """Everything that can be set, by section."""
 
     data_dir: str = "data"
     server: ServerSettings = ServerSettings()
     catalog: CatalogSettings = CatalogSettings()
+    embed: EmbedSettings = EmbedSettings()
 
 
 class Origin(msgspec.Struct, frozen=True):
