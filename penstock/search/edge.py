@@ -1,0 +1,271 @@
+"""The embedded index of one vector store, on Qdrant Edge."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from penstock.config import SearchSettings
+from penstock.core.context import Context
+from penstock.core.errors import DataDamaged, DiskFull, Setup
+from penstock.core.types import Entry, Found, Query, Removal, Vector, Vectors
+from penstock.search.live import LiveSegment
+from penstock.search.manifest import Manifest, read_manifest, remedy, write_manifest
+from penstock.search.points import DENSE, entry_of
+from penstock.search.search import search_segment
+from penstock.search.translate import translated
+from penstock.search.words import Words
+
+MEAN_WORDS = 75.0
+"""Words of a middling passage, stop words left out; a passage of this length is neither favoured nor marked down."""
+
+
+class Line(msgspec.Struct, frozen=True, order=True):
+    """One chunk in a canonical dump: equal dumps mean equal stores, however they came about."""
+
+    file_id: str
+    version: str
+    position: int
+    chunk_id: str
+    text_hash: str
+    vector_hash: str
+    access: tuple[str, ...]
+
+
+class Write(NamedTuple):
+    """A write that waits for its turn, and who waits for it."""
+
+    upserts: Sequence[Entry]
+    vectors: Vectors
+    removals: Sequence[Removal]
+    done: asyncio.Future[None]
+
+
+def free_bytes(folder: Path) -> int:
+    """Room left on the disk of `folder`."""
+    return shutil.disk_usage(folder).free
+
+
+class EdgeIndex:
+    """Implements core.ports.Index for one vector store in `folder`.
+
+    Searches run in threads of their own. Writes that wait at the same time are applied one after
+    another, in the order they came, and synced to disk together.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        store_id: str,
+        model: str,
+        dimension: int,
+        settings: SearchSettings,
+        room: Callable[[Path], int] = free_bytes,
+    ) -> None:
+        self._folder = folder
+        self._store_id = store_id
+        self._model = model
+        self._dimension = dimension
+        self._settings = settings
+        self._room = room
+        self._live: LiveSegment | None = None
+        self._words: Words | None = None
+        self._searchers: ThreadPoolExecutor | None = None
+        self._writer: ThreadPoolExecutor | None = None
+        self._waiting: list[Write] = []
+        self._draining: asyncio.Task[None] | None = None
+
+    # --- starting and stopping ---
+
+    async def start(self) -> None:
+        """Open the store, or make it. Raises Setup where it holds another model's vectors, DataDamaged, DiskFull."""
+        threads = self._settings.threads or os.cpu_count() or 1
+        self._searchers = ThreadPoolExecutor(threads, thread_name_prefix=f"search-{self._store_id}")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"index-{self._store_id}")
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._open)
+        except BaseException:
+            self._shut_threads()
+            raise
+
+    async def stop(self) -> None:
+        """Let writes that were accepted finish, then close. A stopped index can be started again."""
+        if self._draining is not None:
+            await self._draining
+        if self._writer is not None and self._live is not None:
+            live, self._live = self._live, None
+            await asyncio.get_running_loop().run_in_executor(self._writer, live.close)
+        self._shut_threads()
+
+    def _shut_threads(self) -> None:
+        for executor in (self._searchers, self._writer):
+            if executor is not None:
+                executor.shutdown(wait=True)
+        self._searchers = self._writer = None
+
+    def _open(self) -> None:
+        manifest = read_manifest(self._folder)
+        if manifest is None:
+            manifest = self._make()
+        if (manifest.model, manifest.dimension) != (self._model, self._dimension):
+            raise Setup(
+                f"The vector store in {self._folder} was made with the embedding model '{manifest.model}' "
+                f"({manifest.dimension} dimensions), and the one in use is '{self._model}' ({self._dimension}). "
+                "Vectors of two models do not mix: set the old model again, or make a new store and ingest into it."
+            )
+        words = Words(mean_words=manifest.mean_words, language=manifest.language)
+        live = LiveSegment(folder=self._folder / manifest.segments[-1], manifest=manifest, words=words)
+        live.open()
+        self._words, self._live = words, live
+
+    def _make(self) -> Manifest:
+        """A new store. The manifest comes last: a folder without one holds nothing that was acknowledged."""
+        if self._folder.exists() and any((self._folder / "live").glob("segments/*")):
+            raise DataDamaged(f"{self._folder} holds a vector store without its manifest. {remedy(self._folder)}")
+        manifest = Manifest(
+            model=self._model,
+            dimension=self._dimension,
+            vector_bits=self._settings.vector_bits,
+            mean_words=MEAN_WORDS,
+            language=self._settings.language,
+        )
+        self._check_room()
+        with translated(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_manifest(self._folder, manifest)
+        return manifest
+
+    # --- searching ---
+
+    async def search(self, query: Query, vector: Vector, ctx: Context) -> Found:
+        """The best `query.limit` chunks by meaning and by words together. Raises InvalidRequest for a bad filter."""
+        return (await self.search_many([(query, vector)], ctx))[0]
+
+    async def search_many(self, questions: Sequence[tuple[Query, Vector]], ctx: Context) -> list[Found]:
+        """Several questions in one pass over the store, each answered as if it had come alone."""
+        ctx.check("search")
+        if not questions:
+            return []
+        assert self._searchers is not None, "not started"
+        return await asyncio.get_running_loop().run_in_executor(self._searchers, self._search, questions, ctx)
+
+    def _search(self, questions: Sequence[tuple[Query, Vector]], ctx: Context) -> list[Found]:
+        ctx.check("search")  # the queue for a thread may have used up the time
+        live, words = self._opened()
+        with translated(self._folder):
+            return search_segment(live, questions, words=words, settings=self._settings, store_id=self._store_id)
+
+    def _opened(self) -> tuple[LiveSegment, Words]:
+        if self._live is None or self._words is None:
+            raise RuntimeError(f"index {self._store_id} is not started")
+        return self._live, self._words
+
+    # --- writing ---
+
+    async def write(
+        self, upserts: Sequence[Entry], vectors: Vectors, removals: Sequence[Removal], ctx: Context
+    ) -> None:
+        """Durable and visible, all of it, when this returns; when it raises, none of it is visible.
+
+        Cancelling the caller does not stop a write under way; doing it again changes nothing.
+        Raises DiskFull, DataDamaged, DeadlineExceeded (before it starts).
+        """
+        ctx.check("index")
+        if vectors.shape != (len(upserts), self._dimension):
+            raise ValueError(f"vectors of shape {vectors.shape} for {len(upserts)} entries of {self._dimension}")
+        if not upserts and not removals:
+            return
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(Write(upserts, vectors, removals, done))
+        if self._draining is None or self._draining.done():
+            self._draining = asyncio.create_task(self._drain(), name=f"index-writes-{self._store_id}")
+        await done
+
+    async def _drain(self) -> None:
+        """Apply and sync what waits, until nothing waits."""
+        loop = asyncio.get_running_loop()
+        assert self._writer is not None, "not started"
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                outcomes = await loop.run_in_executor(self._writer, self._write_all, batch)
+            except BaseException as error:
+                outcomes = [error] * len(batch)
+                if not isinstance(error, Exception):
+                    raise
+            for write, outcome in zip(batch, outcomes, strict=True):
+                if write.done.done():
+                    continue
+                if outcome is None:
+                    write.done.set_result(None)
+                else:
+                    write.done.set_exception(outcome)
+
+    def _write_all(self, batch: Sequence[Write]) -> list[BaseException | None]:
+        """Apply each write, then sync once. One that fails does not touch its neighbours."""
+        live, _ = self._opened()
+        outcomes: list[BaseException | None] = []
+        for write in batch:
+            try:
+                self._check_room()
+                live.apply(write.upserts, write.vectors, write.removals)
+                outcomes.append(None)
+            except Exception as error:  # noqa: BLE001 - handed to the caller of that write
+                outcomes.append(error)
+        if None not in outcomes:
+            return outcomes
+        try:
+            live.flush()
+        except Exception as error:  # noqa: BLE001 - handed to the callers of all that was to be synced
+            return [error if outcome is None else outcome for outcome in outcomes]
+        return outcomes
+
+    def _check_room(self) -> None:
+        """The shard writes through memory maps, and a full disk then kills the process: stop well before."""
+        parent = next(path for path in (self._folder, *self._folder.parents) if path.exists())
+        left = self._room(parent)
+        if left < self._settings.min_free_bytes:
+            raise DiskFull(
+                f"Only {left // 2**20} MiB are left on the disk of {self._folder}, and "
+                f"{self._settings.min_free_bytes // 2**20} MiB are kept free. Free some space and try again; "
+                "nothing acknowledged is lost."
+            )
+
+    # --- looking at the whole ---
+
+    async def count(self) -> int:
+        """Chunks in the store."""
+        live, _ = self._opened()
+        return await asyncio.get_running_loop().run_in_executor(self._searchers, live.count)
+
+    async def dump(self) -> list[Line]:
+        """Every chunk, sorted: what two stores must agree in to be the same."""
+        return await asyncio.get_running_loop().run_in_executor(self._searchers, self._dump)
+
+    def _dump(self) -> list[Line]:
+        live, _ = self._opened()
+        with translated(self._folder):
+            return sorted(_line(record) for record in live.scroll())
+
+
+def _line(record: Any) -> Line:
+    entry = entry_of(record.payload)
+    return Line(
+        file_id=entry.file_id,
+        version=entry.version,
+        position=entry.chunk.position,
+        chunk_id=entry.chunk.id,
+        text_hash=hashlib.sha256(entry.chunk.text.encode()).hexdigest(),
+        vector_hash=hashlib.sha256(np.asarray(record.vector[DENSE], np.float32).tobytes()).hexdigest(),
+        access=tuple(sorted(entry.groups)),
+    )

@@ -1,0 +1,110 @@
+"""Filters in OpenAI's shape become filters of the shard.
+
+| filter | matches a chunk whose file has the attribute and … | without the attribute |
+| --- | --- | --- |
+| eq, in | it equals the value, one of the values | no |
+| ne, nin | it differs from the value, from all of the values | yes |
+| gt gte lt lte | it is a number in that range | no |
+
+`ne` is the opposite of `eq`, `nin` of `in`. Values of different types are never equal: true is not 1, "1" is not 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qdrant_edge import FieldCondition, MatchAny, MatchValue, RangeFloat
+from qdrant_edge import Filter as ShardFilter
+
+from penstock.core.errors import InvalidRequest
+from penstock.core.types import Attributes, AttributeValue, Comparison, Filter
+
+FILE, TOKENS, GROUPS, NUMBERS, WRITE = "f", "t", "g", "n", "w"
+"""Payload fields that filters read. One keyword index holds every attribute's value as a token, so a new
+attribute needs no new index; only ranges need one per numeric attribute."""
+
+EVERYONE = "*"
+"""Stands in the groups field of a chunk that has no access list."""
+
+MAX_DEPTH = 16
+
+
+def attribute_token(key: str, value: AttributeValue) -> str:
+    """One attribute and its value as a keyword. The key's length keeps `a=b` + `c` apart from `a` + `b=c`."""
+    if isinstance(value, bool):
+        return f"{len(key)}:{key}=b{int(value)}"
+    if isinstance(value, (int, float)):
+        return f"{len(key)}:{key}=n{float(value)!r}"
+    return f"{len(key)}:{key}=s{value}"
+
+
+def number_field(key: str) -> str:
+    """The payload field of a numeric attribute; any key becomes a plain word."""
+    return f"{NUMBERS}_{key.encode().hex()}"
+
+
+def numbers(attributes: Attributes) -> dict[str, float]:
+    """The numeric attributes by their payload field."""
+    return {
+        number_field(key): float(value)
+        for key, value in attributes.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
+
+
+def group_tokens(groups: Sequence[str]) -> list[str]:
+    """What stands in the groups field of a chunk."""
+    return [f"g:{group}" for group in groups] or [EVERYONE]
+
+
+def shard_filter(
+    filters: Filter | None, groups: Sequence[str] | None, *, unfinished: int | None = None
+) -> ShardFilter | None:
+    """Everything a search must respect, as one filter; None where nothing is excluded.
+
+    `unfinished` is the number of a write whose chunks are not to be seen yet.
+    """
+    must: list[ShardFilter | FieldCondition] = []
+    if filters is not None:
+        must.append(_condition(filters, depth=1))
+    if groups is not None:
+        must.append(FieldCondition(GROUPS, match=MatchAny([EVERYONE, *(f"g:{group}" for group in groups)])))
+    must_not = [] if unfinished is None else [FieldCondition(WRITE, match=MatchValue(unfinished))]
+    if not must and not must_not:
+        return None
+    return ShardFilter(must=list(must) or None, must_not=list(must_not) or None)
+
+
+def _condition(filters: Filter, *, depth: int) -> ShardFilter:
+    if depth > MAX_DEPTH:
+        raise InvalidRequest(f"Filters may be nested {MAX_DEPTH} deep at most.", param="filters")
+    if isinstance(filters, Comparison):
+        return _comparison(filters)
+    if not filters.filters:
+        raise InvalidRequest(f"'{filters.type}' needs at least one filter inside.", param="filters")
+    inner = [_condition(each, depth=depth + 1) for each in filters.filters]
+    return ShardFilter(must=list(inner)) if filters.type == "and" else ShardFilter(should=list(inner))
+
+
+def _comparison(comparison: Comparison) -> ShardFilter:
+    key, value = comparison.key, comparison.value
+    match comparison.type:
+        case "eq" | "ne":
+            if isinstance(value, tuple):
+                raise InvalidRequest(f"'{comparison.type}' takes one value; use 'in' or 'nin'.", param="filters")
+            tokens = [attribute_token(key, value)]
+        case "in" | "nin":
+            if not isinstance(value, tuple):
+                raise InvalidRequest(f"'{comparison.type}' takes a list of values.", param="filters")
+            tokens = [attribute_token(key, each) for each in value]
+        case _:
+            return ShardFilter(must=[_range(comparison)])
+    condition = FieldCondition(TOKENS, match=MatchAny(tokens))
+    return ShardFilter(must=[condition]) if comparison.type in ("eq", "in") else ShardFilter(must_not=[condition])
+
+
+def _range(comparison: Comparison) -> FieldCondition:
+    value = comparison.value
+    if isinstance(value, (bool, str, tuple)):
+        raise InvalidRequest(f"'{comparison.type}' compares numbers, not {value!r}.", param="filters")
+    return FieldCondition(number_field(comparison.key), range=RangeFloat(**{comparison.type: float(value)}))

@@ -1,0 +1,265 @@
+"""The live segment: one Qdrant Edge shard that takes writes and is searched exactly. Synchronous, thread-safe.
+
+How a write is all or nothing, for searches beside it and through a kill at any moment:
+
+1. begin    a marker point is stored: "write N is under way"
+2. stage    the new chunks are inserted, each marked N, in places that nothing occupies (points.point_ids).
+            Searches run on; their filter leaves out what is marked N.
+3. commit   ONE operation deletes the old chunks and the marker. Searches stop leaving out N in the same
+            instant: the gate lets no search run across it.
+4. sync     flush. Only now is the write acknowledged.
+
+The shard's log is a sequence of operations of which a crash keeps a prefix. A marker that is still there
+when the shard is opened means that 3 did not happen: everything marked N is deleted, and the old chunks
+are as they were. No marker: the write happened in full.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from qdrant_edge import (
+    Distance,
+    EdgeConfig,
+    EdgeOptimizersConfig,
+    EdgeShard,
+    EdgeSparseVectorParams,
+    EdgeVectorParams,
+    FieldCondition,
+    Filter,
+    HasIdCondition,
+    MatchValue,
+    Modifier,
+    PayloadSchemaType,
+    Point,
+    QueryBatchRequest,
+    QueryRequest,
+    Record,
+    ScoredPoint,
+    ScrollRequest,
+    UpdateOperation,
+    VectorStorageDatatype,
+)
+
+from penstock.core.types import Entry, Removal, Vectors
+from penstock.search.filters import FILE, GROUPS, TOKENS, WRITE, numbers
+from penstock.search.gate import Gate
+from penstock.search.manifest import Manifest, sync_folder
+from penstock.search.points import DENSE, SPARSE, VERSION, point_ids, point_of
+from penstock.search.translate import translated
+from penstock.search.words import Words
+
+if TYPE_CHECKING:
+    from qdrant_edge import ConditionType, PointId  # names of the type stubs only
+
+MARKER = UUID(int=0)
+"""The point that says that a write is under way. It has no vectors, so no search finds it."""
+
+STAGE_AT_ONCE = 64
+"""Points of one insertion. The shard lets no search in while it inserts, so this is 2 ms of waiting."""
+
+NEVER = 2**40
+"""Kilobytes of vectors after which the shard would build a graph by itself: never, as that blocks searches."""
+
+
+class LiveSegment:
+    """One shard. `search` and `retrieve` may be called by many threads, the others by one at a time."""
+
+    def __init__(self, *, folder: Path, manifest: Manifest, words: Words) -> None:
+        self._folder = folder
+        self._manifest = manifest
+        self._words = words
+        self._gate = Gate()
+        self._shard: EdgeShard | None = None
+        self._unfinished: int | None = None
+        self._number_fields: set[str] = set()
+        self._writing = threading.Lock()
+        self._suspect = False
+
+    # --- opening and closing ---
+
+    def open(self) -> None:
+        """Open the shard, or make it where its folder is missing, and take back what a crash left half done."""
+        with translated(self._folder):
+            if not self._folder.exists():
+                self._create()
+            self._shard = EdgeShard.load(str(self._folder))
+            self._take_back()
+            self._number_fields = set(self._shard.info().payload_schema)
+
+    def close(self) -> None:
+        """Sync and let go. Nothing acknowledged depends on it."""
+        shard, self._shard = self._shard, None
+        if shard is not None:
+            with translated(self._folder), self._gate.alone():
+                shard.close()
+
+    def _create(self) -> None:
+        """A new shard, made beside its place and then moved there, so that a crash leaves all of it or nothing."""
+        beside = self._folder.with_name(f"{self._folder.name}.new")
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        datatype = VectorStorageDatatype.Turbo8 if self._manifest.vector_bits == 8 else VectorStorageDatatype.Turbo16
+        shard = EdgeShard.create(
+            str(beside),
+            EdgeConfig(
+                vectors={DENSE: EdgeVectorParams(self._manifest.dimension, Distance.Dot, datatype=datatype)},
+                sparse_vectors={SPARSE: EdgeSparseVectorParams(modifier=Modifier.Idf)},
+                optimizers=EdgeOptimizersConfig(indexing_threshold=NEVER),
+            ),
+        )
+        for field in (FILE, TOKENS, GROUPS):
+            shard.update(UpdateOperation.create_field_index(field, PayloadSchemaType.Keyword))
+        shard.update(UpdateOperation.create_field_index(WRITE, PayloadSchemaType.Integer))
+        shard.flush()
+        shard.close()
+        beside.rename(self._folder)
+        sync_folder(self._folder.parent)
+
+    @property
+    def _open_shard(self) -> EdgeShard:
+        if self._shard is None:
+            raise RuntimeError("the segment is not open")
+        return self._shard
+
+    def _take_back(self) -> None:
+        """Delete what an unfinished write has staged, and its marker."""
+        shard = self._open_shard
+        for marker in shard.retrieve([MARKER], True, False):
+            number = (marker.payload or {})[WRITE]
+            staged = Filter(should=[FieldCondition(WRITE, match=MatchValue(number)), HasIdCondition({MARKER})])
+            shard.update(UpdateOperation.delete_points_by_filter(staged))
+        with self._gate.alone():
+            self._unfinished = None
+
+    # --- writing ---
+
+    def apply(self, upserts: Sequence[Entry], vectors: Vectors, removals: Sequence[Removal]) -> None:
+        """Make a write visible, as a whole; it is durable after the next `flush`.
+
+        Removals look at what was there before; the upserts of the same write survive them.
+        """
+        with self._writing, translated(self._folder):
+            if self._suspect:
+                self._reopen()
+            if self._unfinished is not None:
+                self._take_back()
+            try:
+                self._apply(upserts, vectors, removals)
+            except BaseException:
+                self._suspect = True  # searches go on without the half-written part; the next write clears it away
+                raise
+
+    def _apply(self, upserts: Sequence[Entry], vectors: Vectors, removals: Sequence[Removal]) -> None:
+        shard = self._open_shard
+        number = secrets.randbits(62)
+        rows = {entry.chunk.id: row for row, entry in enumerate(upserts)}
+        places, replaced = self._places(list(rows))
+        self._index_numbers(upserts)
+        with self._gate.alone():
+            self._unfinished = number
+        shard.update(UpdateOperation.upsert_points([Point(MARKER, {}, {WRITE: number})]))
+        staged = list(rows.items())
+        for start in range(0, len(staged), STAGE_AT_ONCE):
+            points = [
+                self._point(upserts[row], vectors, row, places[chunk_id], number)
+                for chunk_id, row in staged[start : start + STAGE_AT_ONCE]
+            ]
+            shard.update(UpdateOperation.upsert_points(points))
+        outdated: list[ConditionType] = [HasIdCondition({MARKER, *replaced})]
+        outdated += [_outdated(removal) for removal in removals]
+        commit = Filter(should=outdated, must_not=[self._staged(number)])
+        with self._gate.alone():
+            shard.update(UpdateOperation.delete_points_by_filter(commit))
+            self._unfinished = None
+
+    def _staged(self, number: int) -> Filter:
+        """The chunks of write `number`, without its marker."""
+        return Filter(must=[FieldCondition(WRITE, match=MatchValue(number))], must_not=[HasIdCondition({MARKER})])
+
+    def _point(self, entry: Entry, vectors: Vectors, row: int, place: UUID, number: int) -> Point:
+        return point_of(entry, vectors[row], place=place, write=number, words=self._words)
+
+    def _places(self, chunk_ids: Sequence[str]) -> tuple[dict[str, UUID], list[PointId]]:
+        """A free place for each chunk, and the places that the commit frees."""
+        both = {chunk_id: point_ids(chunk_id) for chunk_id in chunk_ids}
+        every: list[PointId] = [place for pair in both.values() for place in pair]
+        taken = {record.id for record in self._open_shard.retrieve(every, False, False)}
+        free = {chunk_id: second if first in taken else first for chunk_id, (first, second) in both.items()}
+        return free, [place for place in every if place in taken]
+
+    def _index_numbers(self, upserts: Sequence[Entry]) -> None:
+        """An index for each numeric attribute that is seen for the first time."""
+        seen = {field for entry in upserts for field in numbers(entry.attributes)}
+        for field in sorted(seen - self._number_fields):
+            self._open_shard.update(UpdateOperation.create_field_index(field, PayloadSchemaType.Float))
+            self._number_fields.add(field)
+
+    def flush(self) -> None:
+        """Make everything applied so far survive a power cut."""
+        with self._writing, translated(self._folder):
+            try:
+                self._open_shard.flush()
+            except BaseException:
+                # After a failed sync the system may have dropped the pages: what is in memory proves nothing.
+                self._suspect = True
+                raise
+
+    def _reopen(self) -> None:
+        """Read the shard from disk again after an error, so that memory and disk agree."""
+        with self._gate.alone():
+            self._open_shard.close()
+            self._shard = EdgeShard.load(str(self._folder))
+        self._take_back()
+        self._suspect = False
+
+    # --- reading ---
+
+    def shared(self) -> AbstractContextManager[None]:
+        """Hold this around `query`, `retrieve` and `unfinished` that must see the same state."""
+        return self._gate.shared()
+
+    @property
+    def unfinished(self) -> int | None:
+        """The number of the write whose chunks are not to be seen."""
+        return self._unfinished
+
+    def query(self, requests: Sequence[QueryRequest]) -> list[list[ScoredPoint]]:
+        """Answer all requests in one pass. Releases the GIL."""
+        return self._open_shard.query_batch(QueryBatchRequest(list(requests)))
+
+    def retrieve(self, ids: Sequence[UUID], fields: Sequence[str]) -> list[Record]:
+        """The payloads of points, in any order."""
+        return self._open_shard.retrieve(list(ids), list(fields), False)
+
+    def scroll(self, page: int = 1000) -> Iterator[Record]:
+        """Every finished chunk with its vectors, a page at a time; writes between pages may be seen in part."""
+        offset = None
+        while True:
+            with self._gate.shared():
+                skip = Filter(must_not=[HasIdCondition({MARKER})])
+                records, offset = self._open_shard.scroll(
+                    ScrollRequest(offset=offset, limit=page, filter=skip, with_payload=True, with_vector=True)
+                )
+            yield from records
+            if offset is None:
+                return
+
+    def count(self) -> int:
+        """Chunks, those of an unfinished write included."""
+        return self._open_shard.info().points_count
+
+
+def _outdated(removal: Removal) -> Filter:
+    """The chunks that a removal takes out."""
+    of_file = FieldCondition(FILE, match=MatchValue(removal.file_id))
+    if removal.keep_version is None:
+        return Filter(must=[of_file])
+    return Filter(must=[of_file], must_not=[FieldCondition(VERSION, match=MatchValue(removal.keep_version))])

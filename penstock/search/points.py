@@ -1,0 +1,72 @@
+"""Entries become the shard's points, and points become hits."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from qdrant_edge import Point
+
+from penstock.core.types import Entry, Hit, Vector
+from penstock.search.filters import FILE, GROUPS, TOKENS, WRITE, attribute_token, group_tokens, numbers
+from penstock.search.words import Words
+
+DENSE, SPARSE = "meaning", "words"
+"""Names of the two vectors of a point."""
+
+ENTRY = "e"
+"""Payload field with the whole entry as JSON: one string crosses from Rust faster than a tree of values."""
+
+VERSION = "v"
+"""Payload field with the entry's version, for removals that keep one."""
+
+_decoder = msgspec.json.Decoder(Entry)
+
+
+def point_ids(chunk_id: str) -> tuple[UUID, UUID]:
+    """The two places in which a chunk can lie.
+
+    A write puts a chunk into the place that is free, and frees the other one when it commits: until
+    then the old chunk is untouched, and an interrupted write can be taken back.
+    """
+    digest = bytearray(hashlib.blake2b(chunk_id.encode(), digest_size=16).digest())
+    digest[15] &= 0xFE
+    first = UUID(bytes=bytes(digest))
+    digest[15] |= 1
+    return first, UUID(bytes=bytes(digest))
+
+
+def point_of(entry: Entry, vector: Vector, *, place: UUID, write: int, words: Words) -> Point:
+    """The point that holds an entry, marked with the number of the write that put it there."""
+    payload: dict[str, Any] = {
+        ENTRY: msgspec.json.encode(entry).decode(),
+        FILE: entry.file_id,
+        VERSION: entry.version,
+        WRITE: write,
+        TOKENS: [attribute_token(key, value) for key, value in entry.attributes.items()],
+        GROUPS: group_tokens(entry.groups),
+        **numbers(entry.attributes),
+    }
+    return Point(place, {DENSE: vector.tolist(), SPARSE: words.of_entry(entry)}, payload)
+
+
+def entry_of(payload: dict[str, Any]) -> Entry:
+    """The entry that a point holds."""
+    return _decoder.decode(payload[ENTRY])
+
+
+def hit_of(entry: Entry, *, store_id: str, score: float, dense: float | None, lexical: float | None) -> Hit:
+    """An entry that was found."""
+    return Hit(
+        store_id=store_id,
+        file_id=entry.file_id,
+        filename=entry.filename,
+        chunk=entry.chunk,
+        title=entry.title,
+        score=score,
+        dense=dense,
+        lexical=lexical,
+        attributes=entry.attributes,
+    )
