@@ -8,7 +8,7 @@ PenstockError
 │   └── Conflict              409  the thing is not in a state that allows this
 ├── Unauthenticated           401  no key, or not a valid one
 ├── Forbidden                 403  the key may not do this
-├── Overloaded                429 or 503, with Retry-After
+├── Overloaded            503  refused early, with Retry-After
 │   └── RateLimited           429  this caller's own limit
 ├── DeadlineExceeded          504  the time ran out before this stage
 ├── StageUnavailable          503  a stage that the answer needs is down

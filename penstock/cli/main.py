@@ -1,0 +1,187 @@
+"""All commands and what they share: options, errors, exit codes.
+
+Exit codes: 0 done; 1 done, but some files failed or nothing was found; 2 wrong usage or settings; 3 the installation
+or the data folder is not usable (the message says what to do); 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from penstock import __version__
+from penstock.cli import ask, doctor, ingest, serve, show
+from penstock.cli.session import Session
+from penstock.config import load_settings
+from penstock.core.errors import BadSetting, InvalidRequest, PenstockError, Setup
+from penstock.telemetry.log import configure_logging
+
+app = typer.Typer(
+    name="penstock",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Ask questions of your documents, and serve the answers to many.\n\n"
+    "Begin with `penstock up docs/`: it reads the folder, serves it, and says what to open.",
+)
+config_app = typer.Typer(no_args_is_help=True, help="Settings: what they are and where each came from.")
+app.add_typer(config_app, name="config")
+
+Data = Annotated[Path | None, typer.Option("--data", help="Folder that keeps stores, the catalog and models.")]
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).", envvar="PENSTOCK_CONFIG")]
+Paths = Annotated[list[Path], typer.Argument(help="Files, folders, or .jsonl files with one document a line.")]
+StoreName = Annotated[str, typer.Option("--store", help="Vector store, by name or id.")]
+Stores = Annotated[list[str] | None, typer.Option("--store", help="Ask only this store; may be given again.")]
+Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.")]
+Host = Annotated[str | None, typer.Option("--host", help="Address to listen on.")]
+Limit = Annotated[int, typer.Option("--limit", "-k", min=1, max=50, help="How many passages.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+@app.command()
+def up(
+    paths: Paths,
+    store: StoreName = "default",
+    data: Data = None,
+    config: Config = None,
+    port: Port = None,
+    host: Host = None,
+) -> None:
+    """Read documents, serve them, and say what to open.
+
+    What has not changed since the last time is not read again.
+
+        penstock up docs/ notes.pdf
+    """
+    session = _session(data, config, port=port, host=host)
+    _run(lambda: uvloop.run(serve.up(session, paths, store)))
+
+
+@app.command("serve")
+def serve_command(data: Data = None, config: Config = None, port: Port = None, host: Host = None) -> None:
+    """Serve the stores of the data folder: the API and a page to ask on.
+
+    penstock serve --data /var/lib/penstock --port 9000
+    """
+    session = _session(data, config, port=port, host=host)
+    _run(lambda: uvloop.run(serve.serve(session)))
+
+
+@app.command("ingest")
+def ingest_command(paths: Paths, store: StoreName = "default", data: Data = None, config: Config = None) -> None:
+    """Read documents into a store. Bad files are named and counted; the rest goes on.
+
+    penstock ingest handbook/ corpus.jsonl --store handbook
+    """
+    session = _session(data, config)
+    _run(lambda: uvloop.run(ingest.ingest(session, paths, store)))
+
+
+@app.command()
+def search(
+    question: Annotated[str, typer.Argument(help="What to look for.")],
+    store: Stores = None,
+    limit: Limit = 5,
+    as_json: Json = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Find passages, best first.
+
+    penstock search "how do I rotate a key" -k 3
+    """
+    session = _session(data, config)
+    _run(lambda: uvloop.run(ask.search(session, question, store or [], limit, as_json=as_json)))
+
+
+@app.command("ask")
+def ask_command(
+    question: Annotated[str, typer.Argument(help="The question.")],
+    store: Stores = None,
+    limit: Limit = 8,
+    as_json: Json = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Answer a question from the documents, with citations.
+
+    penstock ask "What is the refund period?"
+    """
+    session = _session(data, config)
+    _run(lambda: uvloop.run(ask.ask(session, question, store or [], limit, as_json=as_json)))
+
+
+@app.command()
+def stores(as_json: Json = False, data: Data = None, config: Config = None) -> None:
+    """List the stores with their files by state."""
+    session = _session(data, config)
+    _run(lambda: uvloop.run(show.stores(session, as_json=as_json)))
+
+
+@app.command()
+def dump(
+    store: Annotated[str, typer.Argument(help="Vector store, by name or id.")] = "default",
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Print a store in canonical form, a line a chunk, to compare two of them byte for byte."""
+    session = _session(data, config)
+    _run(lambda: uvloop.run(show.dump(session, store)))
+
+
+@app.command("doctor")
+def doctor_command(data: Data = None, config: Config = None, port: Port = None) -> None:
+    """Say whether this machine is ready, and what to do where it is not."""
+    session = _session(data, config, port=port)
+    _run(lambda: doctor.doctor(session))
+
+
+@config_app.command("show")
+def config_show(data: Data = None, config: Config = None, as_json: Json = False) -> None:
+    """Print every setting, its value and where it came from."""
+    session = _session(data, config)
+    _run(lambda: show.settings(session, as_json=as_json))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"penstock {__version__}")
+
+
+def _session(data: Path | None, config: Path | None, *, port: int | None = None, host: str | None = None) -> Session:
+    overrides = {"data_dir": str(data) if data else None, "server.port": port, "server.host": host}
+    try:
+        loaded = load_settings(file=config, environ=os.environ, overrides=overrides)
+    except BadSetting as error:
+        _fail(error)
+    configure_logging(level=loaded.settings.log.level, json_lines=loaded.settings.log.json_lines)
+    return Session(loaded=loaded)
+
+
+def _run(work: Callable[[], int]) -> None:
+    try:
+        code = work()
+    except PenstockError as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        code = 130
+    raise typer.Exit(code)
+
+
+def _fail(error: PenstockError) -> None:
+    typer.secho(f"penstock: {error.message}", fg=typer.colors.RED if sys.stderr.isatty() else None, err=True)
+    wrong_usage = isinstance(error, BadSetting | InvalidRequest)
+    raise typer.Exit(2 if wrong_usage else 3 if isinstance(error, Setup) else 1)
+
+
+def main() -> None:
+    """The program's entry."""
+    app()
