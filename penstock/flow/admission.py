@@ -1,0 +1,267 @@
+"""One decision at a door: come in now, wait a short while, or go and come back later.
+
+    door = Admission(name="door", limit=AdaptiveLimit(floor_s=0.05))
+    async with door.admit(ctx):
+        ...                       # at most `limit` at once are here
+
+Who waits stands in a fair queue (fairqueue.py), and only as long as it makes sense: a caller is refused at once when
+the predicted wait is over what its priority allows, or when its deadline could not be met after it; and it leaves the
+queue when that moment comes. Predictions: `wait = those ahead x mean service time / limit` (Little's law) and the
+median service time, or `service_s` where the caller knows better.
+
+Less urgent work never takes the last places: `reserve` of the limit stays free for interactive callers, and twice that
+from ingestion. Use further instances for each stage or engine that has its own capacity.
+
+Weakness: the median is wrong for half of the callers by definition; a mixed load should name `service_s`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from types import TracebackType
+from typing import Literal, Self
+
+from penstock.core.context import MONOTONIC, Clock, Context, Priority
+from penstock.core.errors import DeadlineExceeded, Overloaded, RateLimited
+from penstock.flow.estimate import Durations
+from penstock.flow.fairqueue import URGENCY, FairQueue
+from penstock.flow.limit import Limit
+
+_TIMER_ERROR_S = 1e-6
+_MAX_RETRY_AFTER_S = 60
+
+
+class Permit:
+    """A place inside, as a context manager. It is given back when the block ends, and once only."""
+
+    __slots__ = (
+        "_admission",
+        "_began_s",
+        "_context",
+        "_state",
+        "_timer",
+        "cost",
+        "future",
+        "latest_s",
+        "priority",
+        "service_s",
+        "tenant",
+    )
+
+    def __init__(self, admission: Admission, context: Context, cost: float, service_s: float | None) -> None:
+        self._admission = admission
+        self._context = context
+        self._state: Literal["new", "waiting", "held", "over"] = "new"
+        self._began_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self.cost = cost
+        self.service_s = service_s
+        self.tenant = context.principal.tenant
+        self.priority: Priority = context.priority
+        self.future: asyncio.Future[None] | None = None
+        self.latest_s = math.inf
+
+    @property
+    def is_held(self) -> bool:
+        return self._state == "held"
+
+    async def __aenter__(self) -> Self:
+        """Come in. Raises Overloaded, RateLimited or DeadlineExceeded, and then nothing is held."""
+        if self._state != "new":
+            raise RuntimeError("A permit is used once; ask for another with admit().")
+        admission = self._admission
+        now_s = admission.clock.now_s()
+        if admission.comes_in(self, now_s):
+            self.hold(now_s)
+            return self
+        self.future = asyncio.get_running_loop().create_future()
+        self._state = "waiting"
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, self.latest_s - now_s), admission.expire, self)
+        try:
+            await self.future
+        except BaseException:
+            self._abandon_wait()
+            raise
+        finally:
+            self._timer.cancel()
+            self.future = None
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.give_back(error)
+
+    def _abandon_wait(self) -> None:
+        was_given, self._state = self._state == "held", "over"
+        if was_given:
+            # The place came in the same turn in which the caller was cancelled.
+            self._admission.give_back(None)
+            return
+        self._admission.forget(self)
+        if self.future is not None and self.future.done() and not self.future.cancelled():
+            self.future.exception()  # Seen: a refusal that came in the same turn is nobody's loss.
+
+    def give_back(self, error: BaseException | None = None) -> None:
+        """Leave before the block ends, for example when a stream's last byte is out. Later calls do nothing."""
+        if self._state != "held":
+            return
+        self._state = "over"
+        admission = self._admission
+        if error is None:
+            admission.give_back(admission.clock.now_s() - self._began_s)
+        else:
+            if isinstance(error, DeadlineExceeded | TimeoutError):
+                admission.limit.dropped()
+            admission.give_back(None)
+
+    def hold(self, now_s: float) -> None:
+        """The admission's business: the place is this permit's from `now_s`."""
+        self._state = "held"
+        self._began_s = now_s
+        if self.future is not None:
+            self.future.set_result(None)
+
+    def refuse(self, error: Exception) -> None:
+        """The admission's business: the wait is over without a place."""
+        if self.future is not None and not self.future.done():
+            self.future.set_exception(error)
+
+
+class Admission:
+    """See the head of this file.
+
+    An interactive caller waits at most `wait_share` of the median service time and at least `shortest_wait_s`; batch
+    and ingestion have patience: `patience_s`. All wait at most `max_waiting` together.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        limit: Limit,
+        max_waiting: int = 256,
+        wait_share: float = 0.25,
+        shortest_wait_s: float = 0.02,
+        patience_s: float = 10.0,
+        reserve: float = 0.1,
+        clock: Clock = MONOTONIC,
+    ) -> None:
+        self.name = name
+        self.limit = limit
+        self.clock = clock
+        self.service = Durations(clock=clock)
+        self._max_waiting = max_waiting
+        self._wait_share, self._shortest_wait_s, self._patience_s = wait_share, shortest_wait_s, patience_s
+        self._reserves: dict[Priority, float] = {"interactive": 0.0, "batch": reserve, "ingestion": 2 * reserve}
+        self._queue: FairQueue[Permit] = FairQueue()
+        self._in_flight = 0
+
+    @property
+    def in_flight(self) -> int:
+        return self._in_flight
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue)
+
+    def pressure(self) -> float:
+        """0 idle, 1 every place taken; above 1 with those who wait."""
+        return (self._in_flight + len(self._queue)) / max(1, self.limit.value)
+
+    def admit(self, ctx: Context, *, cost: float = 1.0, service_s: float | None = None) -> Permit:
+        """A permit for `async with`. `cost` weighs in the tenant's turn; `service_s` is what the work will take."""
+        return Permit(self, ctx, cost, service_s)
+
+    def retry_after_s(self) -> int:
+        """Whole seconds until those who wait now will have been served."""
+        rate = self._places(URGENCY[0]) / max(self.service.mean(), 1e-3)
+        return max(1, min(_MAX_RETRY_AFTER_S, math.ceil((len(self._queue) + 1) / rate)))
+
+    # --- what a permit asks ------------------------------------------------------------
+
+    def comes_in(self, permit: Permit, now_s: float) -> bool:
+        """Take a place, or stand in the queue (False). Raises when neither makes sense."""
+        context = permit._context  # noqa: SLF001 - a permit is this class's own record
+        if now_s >= context.deadline_s:
+            raise DeadlineExceeded(stage=self.name)
+        if self._in_flight < self._places(permit.priority) and not self._is_outranked(permit.priority):
+            self._in_flight += 1
+            return True
+        wait_s = self._longest_wait(permit.priority)
+        service_s = self.service.quantile(0.5) if permit.service_s is None else permit.service_s
+        permit.latest_s = min(now_s + wait_s, context.deadline_s - service_s)
+        ahead = self._queue.ahead_of_next(permit.tenant, permit.priority)
+        predicted_s = (ahead + 1) * self.service.mean() / max(1, self._places(permit.priority))
+        if now_s + predicted_s > permit.latest_s:
+            raise self._refusal("The wait would be too long.")
+        if len(self._queue) >= self._max_waiting:
+            other = self._queue.gives_way_to(permit.tenant, permit.priority)
+            if other is None:
+                raise self._refusal("The queue is full.")
+            self._queue.remove(other)
+            other.refuse(RateLimited("Others wait too.", retry_after_s=self.retry_after_s()))
+        self._queue.push(permit)
+        return False
+
+    def give_back(self, duration_s: float | None) -> None:
+        """A place is free. `duration_s` is None for work that did not succeed: it says nothing of the service."""
+        if duration_s is not None:
+            self.service.observe(duration_s)
+            self.limit.observe(duration_s, self._in_flight)
+        self._in_flight -= 1
+        if len(self._queue):
+            self._serve()
+
+    def forget(self, permit: Permit) -> None:
+        """The caller no longer waits."""
+        if self._queue.remove(permit):
+            self._serve()
+
+    def expire(self, permit: Permit) -> None:
+        """The moment after which waiting makes no sense has come."""
+        if self._queue.remove(permit):
+            permit.refuse(self._refusal("No place came free in time."))
+
+    # --- decisions -----------------------------------------------------------------------
+
+    def _places(self, priority: Priority) -> int:
+        """How many may be inside for one of `priority` to come in too. At least one, or it would never run."""
+        limit = self.limit.value
+        return max(1, limit - math.ceil(limit * self._reserves[priority]))
+
+    def _is_outranked(self, priority: Priority) -> bool:
+        """Whether someone waits who would have to be served first."""
+        for other in URGENCY:
+            if len(self._queue.rings[other]):
+                return True
+            if other == priority:
+                break
+        return False
+
+    def _longest_wait(self, priority: Priority) -> float:
+        if priority != "interactive":
+            return self._patience_s
+        return max(self._shortest_wait_s, self._wait_share * self.service.quantile(0.5))
+
+    def _serve(self) -> None:
+        """Give free places to those who wait."""
+        now_s = self.clock.now_s()
+        for priority in URGENCY:
+            ring = self._queue.rings[priority]
+            while len(ring) and self._in_flight < self._places(priority):
+                permit = ring.pop()
+                if permit.future is None or permit.future.done():
+                    continue
+                if permit.latest_s + _TIMER_ERROR_S < now_s:
+                    permit.refuse(self._refusal("No place came free in time."))
+                    continue
+                self._in_flight += 1
+                permit.hold(now_s)
+            if len(ring):
+                # Less urgent ones have fewer places still.
+                return
+
+    def _refusal(self, why: str) -> Overloaded:
+        return Overloaded(f"'{self.name}' is full. {why}", retry_after_s=self.retry_after_s())
