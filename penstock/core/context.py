@@ -30,6 +30,22 @@ class MonotonicClock:
 MONOTONIC = MonotonicClock()
 
 
+class Retries:
+    """How often the stages of one request may try again, all together. Shared by all copies of its context."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int = 2) -> None:
+        self.left = left
+
+    def take(self) -> bool:
+        """One retry, if there is one."""
+        if self.left <= 0:
+            return False
+        self.left -= 1
+        return True
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """One request's passport. `deadline_s` is on `clock`; a hop to another machine sends `remaining_s()` instead."""
 
@@ -38,6 +54,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str = msgspec.field(default_factory=lambda: f"req_{uuid.uuid4().hex}")
     priority: Priority = "interactive"
     clock: Clock = MONOTONIC
+    retries: Retries = msgspec.field(default_factory=Retries)
 
     def remaining_s(self) -> float:
         """Seconds left; zero when the time is up."""
