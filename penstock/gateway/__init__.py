@@ -1,0 +1,1 @@
+"""HTTP: OpenAI's API shapes over the pipeline, and one small page."""

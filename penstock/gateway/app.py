@@ -1,0 +1,89 @@
+"""The gateway in one place: operations become routes, and layers go round them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from penstock import __version__
+from penstock.config import Settings
+from penstock.gateway.auth import Authenticator, Loopback
+from penstock.gateway.directory import FileLedger, StoreCatalog
+from penstock.gateway.endpoint import Endpoint
+from penstock.gateway.errors import Translated
+from penstock.gateway.observe import Observed
+from penstock.gateway.openapi import describe
+from penstock.gateway.operation import Call, Operation
+from penstock.gateway.readiness import Readiness
+from penstock.gateway.reply import Reply
+from penstock.gateway.routes.chat import Chat
+from penstock.gateway.routes.models import Models
+from penstock.gateway.routes.page import Page
+from penstock.gateway.routes.service import Service
+from penstock.gateway.routes.vector_stores import VectorStores
+from penstock.pipeline.question import QuestionPipeline
+from penstock.telemetry.metrics import Metrics
+
+
+def create_app(
+    *,
+    questions: QuestionPipeline,
+    stores: StoreCatalog,
+    ledger: FileLedger,
+    metrics: Metrics,
+    settings: Settings,
+    readiness: Readiness,
+    authenticator: Authenticator | None = None,
+) -> Starlette:
+    """The gateway over what was assembled. Opens and closes nothing: whoever made the parts does.
+
+    Without an authenticator it trusts whoever reaches the loopback, so serve it nowhere else.
+    """
+    operations = [
+        *Chat(questions=questions, stores=stores, metrics=metrics).operations(),
+        *VectorStores(stores=stores, ledger=ledger, questions=questions).operations(),
+        *Models(router=questions.router).operations(),
+        *Service(metrics=metrics, readiness=readiness).operations(),
+        *Page().operations(),
+    ]
+    operations.append(_description(operations))
+    who = authenticator or Loopback()
+    app = Starlette(
+        routes=[
+            Route(
+                operation.path,
+                Endpoint(operation=operation, authenticator=who, settings=settings.server),
+                methods=[operation.method],
+                name=operation.name,
+            )
+            for operation in operations
+        ],
+        # Outermost first: every answer has an id and is counted, also one that says what went wrong.
+        middleware=[Middleware(Observed, metrics=metrics), Middleware(Translated)],
+        exception_handlers={HTTPException: _passed_on},
+    )
+    app.router.redirect_slashes = False  # a path is right or wrong; redirects lose bodies
+    return app
+
+
+def _description(operations: Sequence[Operation]) -> Operation:
+    reply = Reply(body=msgspec.json.encode(describe(operations, version=__version__)))
+
+    async def get(_call: Call) -> Reply:
+        return reply
+
+    return Operation(
+        method="GET", path="/openapi.json", name="openapi", summary="This description.", handle=get, described=False
+    )
+
+
+async def _passed_on(_request: Request, error: Exception) -> Response:
+    # Starlette's own answer would be plain text; Translated writes ours.
+    raise error

@@ -1,0 +1,89 @@
+"""An operation as an ASGI application: read, check, run while the caller is there, answer."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from penstock.config import ServerSettings
+from penstock.core.context import MONOTONIC, Context
+from penstock.core.errors import InvalidRequest, UnsupportedParameter
+from penstock.gateway.auth import Authenticator
+from penstock.gateway.operation import Call, Operation
+from penstock.gateway.presence import Presence
+from penstock.gateway.receive import converted, decoded, read_json_body
+from penstock.gateway.reply import Reply
+from penstock.gateway.stream import stream
+
+TIMEOUT_HEADER = b"x-request-timeout"
+
+
+class Endpoint:
+    """Serves one operation."""
+
+    def __init__(self, *, operation: Operation, authenticator: Authenticator, settings: ServerSettings) -> None:
+        self._operation = operation
+        self._authenticator = authenticator
+        self._settings = settings
+        self._decoder: msgspec.json.Decoder[Any] | None = (
+            msgspec.json.Decoder(operation.body) if operation.body else None
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        principal = self._authenticator.authenticate(scope)
+        query = self._query(scope["query_string"])
+        body: Any = None
+        if self._decoder is not None:
+            raw = await read_json_body(
+                scope, receive, max_bytes=self._settings.max_body_bytes, timeout_s=self._settings.body_timeout_s
+            )
+            body = decoded(self._decoder, raw)
+        timeout_s = self._timeout_s(scope, body)
+        ctx = Context(principal=principal, deadline_s=MONOTONIC.now_s() + timeout_s, request_id=scope["request_id"])
+        call = Call(ctx, scope, body, query)
+        if not self._operation.ends_with_caller:
+            reply = await self._operation.handle(call)
+            assert isinstance(reply, Reply), "what streams ends with its caller"
+            await reply.send(send)
+            return
+        with Presence(receive=receive, timeout_s=timeout_s) as presence:
+            reply = await self._operation.handle(call)
+            if isinstance(reply, Reply):
+                await reply.send(send)
+            else:
+                await stream(reply, send, presence=presence, request_id=ctx.request_id)
+
+    def _query(self, query_string: bytes) -> Any:
+        if not query_string and self._operation.query is None:
+            return None
+        values: dict[str, str] = {}
+        for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
+            if name in values:
+                raise InvalidRequest(f"'{name}' is given twice.", param=name)
+            values[name] = value
+        if self._operation.query is None:
+            raise UnsupportedParameter(next(iter(values), "?"))
+        return converted(values, self._operation.query)
+
+    def _timeout_s(self, scope: Scope, body: Any) -> float:
+        asked_s: float | None = getattr(body, "timeout", None)
+        for name, value in scope["headers"]:
+            if name == TIMEOUT_HEADER:
+                header_s = _seconds(value)
+                asked_s = header_s if asked_s is None else min(asked_s, header_s)
+        if asked_s is None:
+            return self._settings.request_timeout_s
+        return min(asked_s, self._settings.max_timeout_s)
+
+
+def _seconds(value: bytes) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise InvalidRequest("The header 'X-Request-Timeout' takes seconds, above zero.", param="X-Request-Timeout")
+    return seconds

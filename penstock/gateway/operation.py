@@ -1,0 +1,48 @@
+"""One row per thing that can be asked: routes, description and checks are all made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+import msgspec
+from starlette.types import Scope
+
+from penstock.core.context import Context
+from penstock.gateway.reply import Events, Reply
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A request as a route sees it: who and until when, and its parts, read and checked."""
+
+    ctx: Context
+    scope: Scope
+    body: Any = None
+    query: Any = None
+
+    def path(self, name: str) -> str:
+        """A piece of the path, decoded."""
+        return str(self.scope["path_params"][name])
+
+
+Handle = Callable[[Call], Awaitable[Reply | Events]]
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """`body`, `query` and `answer` are wire structs; `events` is what a stream sends. `media` is for answers not JSON.
+
+    `ends_with_caller` operations are cancelled when the caller leaves.
+    """
+
+    method: Literal["GET", "POST", "DELETE"]
+    path: str
+    name: str
+    summary: str
+    handle: Handle
+    body: type | None = None
+    query: type | None = None
+    answer: type | None = None
+    events: type | None = None
+    media: str = "application/json"
+    ends_with_caller: bool = False
+    described: bool = True

@@ -1,0 +1,57 @@
+"""Ends a request's work when its caller leaves or its time is up."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Literal, Self
+
+from starlette.types import Receive
+
+from penstock.core.errors import DeadlineExceeded
+from penstock.gateway.errors import ClientGone
+
+
+class Presence:
+    """A block that is cancelled, wherever it waits, when the client disconnects or the deadline passes.
+
+    Raises ClientGone or DeadlineExceeded then. A cancellation from outside (the server stops) stays one.
+    Servers cancel nothing by themselves: without this a departed caller's question is answered to the end.
+    The request's body must have been read: the block owns `receive`.
+    """
+
+    def __init__(self, *, receive: Receive, timeout_s: float) -> None:
+        self._receive = receive
+        self._timeout_s = timeout_s
+        self.ended: Literal["gone", "late"] | None = None
+        """Why the block was cancelled; None while it was not, or when the server did it."""
+
+    def __enter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._watcher = loop.create_task(self._watch(), name="presence")
+        self._timer = loop.call_later(self._timeout_s, self._end, "late")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._watcher.cancel()
+        self._timer.cancel()
+        if self.ended is None:
+            return
+        from_outside = self._task.uncancel() > 0
+        if kind is asyncio.CancelledError and not from_outside:
+            raise ClientGone from error if self.ended == "gone" else DeadlineExceeded(stage="answer")
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._end("gone")
+
+    def _end(self, why: Literal["gone", "late"]) -> None:
+        if self.ended is None:
+            self.ended = why
+            self._task.cancel()

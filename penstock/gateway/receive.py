@@ -1,0 +1,124 @@
+"""A request's body: read within its limits, decoded with errors that name the field."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.types import Receive, Scope
+
+from penstock.core.errors import InvalidRequest, TooLarge, UnsupportedParameter
+from penstock.gateway.errors import ClientGone
+
+T = TypeVar("T")
+
+UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`")
+MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
+AT = re.compile(r" - at `(?:key in )?\$\.?(?P<path>[^`]*)`$")
+
+
+class WrongMediaType(InvalidRequest):
+    """The body is not said to be JSON. This also keeps other sites' forms from posting here."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
+class SlowBody(InvalidRequest):
+    """The body did not arrive in time."""
+
+    status = 408
+    code = "request_timeout"
+
+
+async def read_json_body(scope: Scope, receive: Receive, *, max_bytes: int, timeout_s: float) -> bytes:
+    """The body's bytes. Raises TooLarge before reading what is said to be too long, SlowBody, WrongMediaType."""
+    said_bytes = _check_head(scope)
+    if said_bytes > max_bytes:
+        raise _too_large(max_bytes)
+    message = await _next(receive, timeout_s)
+    body: bytes = message.get("body", b"")
+    if message.get("more_body", False):
+        body = await _rest(body, receive, max_bytes, timeout_s)
+    if len(body) > max_bytes:
+        raise _too_large(max_bytes)
+    return body
+
+
+def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """The request in its struct. Raises InvalidRequest, UnsupportedParameter."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise _named(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from error
+    except RecursionError as error:
+        raise InvalidRequest("The body is nested too deeply.", code="invalid_json") from error
+
+
+def converted(values: dict[str, str], kind: type[T]) -> T:
+    """Parameters of a query string in their struct."""
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _named(str(error)) from error
+
+
+def _check_head(scope: Scope) -> int:
+    said_bytes = 0
+    media_type = b""
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            media_type = value
+        elif name == b"content-length":
+            said_bytes = int(value)
+    if media_type != b"application/json" and media_type.partition(b";")[0].strip().lower() != b"application/json":
+        raise WrongMediaType("Send JSON, with the header 'Content-Type: application/json'.")
+    return said_bytes
+
+
+async def _rest(body: bytes, receive: Receive, max_bytes: int, timeout_s: float) -> bytes:
+    parts = bytearray(body)
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + timeout_s
+    while len(parts) <= max_bytes:
+        message = await _next(receive, until_s - loop.time())
+        parts += message.get("body", b"")
+        if not message.get("more_body", False):
+            break
+    return bytes(parts)
+
+
+async def _next(receive: Receive, timeout_s: float) -> Any:
+    try:
+        async with asyncio.timeout(timeout_s):
+            message = await receive()
+    except TimeoutError as error:
+        raise SlowBody("The body did not arrive in time.") from error
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    return message
+
+
+def _too_large(max_bytes: int) -> TooLarge:
+    return TooLarge(f"The body is over the limit of {max_bytes} bytes.")
+
+
+def _named(message: str) -> InvalidRequest:
+    at = AT.search(message)
+    path = at["path"] if at else ""
+    text = AT.sub("", message)
+    if unknown := UNKNOWN.search(message):
+        return UnsupportedParameter(_joined(path, unknown["field"]))
+    if missing := MISSING.search(message):
+        name = _joined(path, missing["field"])
+        return InvalidRequest(f"'{name}' is missing.", param=name, code="missing_required_parameter")
+    subject = f"'{path}'" if path else "The body"
+    return InvalidRequest(f"{subject} is wrong: {text}.", param=path or None)
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

@@ -1,0 +1,45 @@
+"""What a route gives back: a whole answer, or events one by one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+from starlette.types import Send
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+JSON = (b"content-type", b"application/json")
+NO_STORE = (b"cache-control", b"no-store")
+EVENTS: Headers = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    NO_STORE,
+    (b"x-accel-buffering", b"no"),  # or nginx would hold the first token back
+)
+
+
+class Reply:
+    """An answer that is whole already."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, *, body: bytes, status: int = 200, headers: Headers = ()) -> None:
+        self.body = body
+        self.status = status
+        self.headers = headers
+
+    async def send(self, send: Send) -> None:
+        """As JSON, unless its headers say otherwise."""
+        headers = [(b"content-length", str(len(self.body)).encode()), *self.headers]
+        if not any(name == b"content-type" for name, _ in self.headers):
+            headers += (JSON, NO_STORE)
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+class Events:
+    """Server-sent events. Nothing is sent before the first one is there, so that an early error has its own status."""
+
+    __slots__ = ("chunks",)
+
+    def __init__(self, chunks: AsyncGenerator[bytes]) -> None:
+        self.chunks = chunks

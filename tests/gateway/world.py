@@ -1,0 +1,197 @@
+"""A small Penstock for the gateway's tests: the real pipeline, catalog, index and extractive engine.
+
+Only the encoder is a stand-in, a hashing one, and beside the extractive engine there is one that does as a test says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import zlib
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from penstock.catalog.database import Database
+from penstock.catalog.ledger import Ledger
+from penstock.catalog.stores import Stores
+from penstock.config import SearchSettings, ServerSettings, Settings
+from penstock.core.context import Context, start_context
+from penstock.core.errors import NotFound
+from penstock.core.ports import Generator, TextKind
+from penstock.core.types import Chunk, Delta, Entry, FileRecord, Principal, Prompt, Store, Usage, Vectors
+from penstock.gateway.app import create_app
+from penstock.gateway.readiness import Readiness
+from penstock.generate.extractive.engine import ExtractiveGenerator
+from penstock.pipeline.directory import IndexDirectory
+from penstock.pipeline.question import Chosen, QuestionPipeline
+from penstock.search.edge import EdgeIndex
+from penstock.telemetry.metrics import Metrics
+
+DIMENSION = 64
+
+RIVERS = {
+    "rhine.md": (
+        "The Rhine",
+        "The Rhine rises in the Swiss Alps. The Rhine is 1,233 kilometres long. It flows into the North Sea.",
+        {"country": "Switzerland", "length_km": 1233.0, "tidal": True},
+    ),
+    "danube.md": (
+        "The Danube",
+        "The Danube rises in the Black Forest. The Danube is 2,850 kilometres long. It flows into the Black Sea.",
+        {"country": "Germany", "length_km": 2850.0, "tidal": False},
+    ),
+    "elbe.md": (
+        "The Elbe",
+        "The Elbe rises in the Giant Mountains. The Elbe is 1,094 kilometres long. It flows into the North Sea.",
+        {"country": "Czechia", "length_km": 1094.0, "tidal": True},
+    ),
+}
+
+
+class HashingEmbedder:
+    """Words, hashed into a few dozen dimensions: near enough to meaning for three documents."""
+
+    model = "hashing-64"
+    dimension = DIMENSION
+
+    async def embed(self, texts: Sequence[str], ctx: Context, *, kind: TextKind = "query") -> Vectors:
+        vectors = np.full((len(texts), DIMENSION), 1e-3, dtype=np.float32)
+        for row, text in enumerate(texts):
+            for word in re.findall(r"\w+", text.lower()):
+                vectors[row, zlib.crc32(word.encode()) % DIMENSION] += 1.0
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@dataclass
+class Scripted:
+    """An engine that does what its test wants, and remembers what became of it."""
+
+    model: str = "scripted"
+    words: Sequence[str] = ("One", " two", " three")
+    pause_s: float = 0.0
+    fails: Exception | None = None
+    """Raised after the words; before them when there are none."""
+    ends: bool = True
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: asyncio.Event = field(default_factory=asyncio.Event)
+    prompts: list[Prompt] = field(default_factory=list)
+    contexts: list[Context] = field(default_factory=list)
+    spoken: int = 0
+
+    async def generate(self, prompt: Prompt, ctx: Context) -> AsyncGenerator[Delta]:
+        self.prompts.append(prompt)
+        self.contexts.append(ctx)
+        self.started.set()
+        try:
+            for word in self.words:
+                if self.pause_s:
+                    await asyncio.sleep(self.pause_s)
+                self.spoken += 1
+                yield Delta(text=word)
+            if self.fails is not None:
+                raise self.fails
+            if self.ends:
+                yield Delta(finish="stop", usage=Usage(prompt=7, cached=2, output=3))
+        finally:
+            self.closed.set()
+
+
+class Engines:
+    """The router of these tests."""
+
+    def __init__(self, *engines: Generator) -> None:
+        self._engines = {engine.model: engine for engine in engines}
+
+    def choose(self, model: str | None, prompt: Prompt, ctx: Context) -> Chosen:
+        if model is None:
+            return Chosen(next(iter(self._engines.values())), "the first")
+        if model not in self._engines:
+            raise NotFound("model", model, param="model")
+        return Chosen(self._engines[model], "asked for")
+
+    def models(self) -> Sequence[str]:
+        return tuple(self._engines)
+
+
+class World:
+    """Everything below the gateway, and the gateway's app. `start` fills the store `rivers`."""
+
+    def __init__(self, *, folder: Path, engine: Scripted | None = None, **server: object) -> None:
+        self.folder = folder
+        self.settings = Settings(data_dir=str(folder), server=ServerSettings(**server))  # type: ignore[arg-type]
+        self.metrics = Metrics()
+        self.readiness = Readiness()
+        self.engine = engine or Scripted()
+        self.embedder = HashingEmbedder()
+        self._database = Database(path=folder / "catalog.db")
+        self.stores = Stores(database=self._database)
+        self.ledger = Ledger(database=self._database)
+        self.indexes = IndexDirectory(open_index=self._index_of)
+        self.questions = QuestionPipeline(
+            embedder=self.embedder,
+            indexes=self.indexes,
+            router=Engines(ExtractiveGenerator(max_sentences=2, abstain_below=0.05, cosines=False), self.engine),
+            metrics=self.metrics,
+            max_question_chars=self.settings.server.max_question_chars,
+        )
+        self.app = create_app(
+            questions=self.questions,
+            stores=self.stores,
+            ledger=self.ledger,
+            metrics=self.metrics,
+            settings=self.settings,
+            readiness=self.readiness,
+        )
+
+    async def start(self) -> None:
+        await self._database.start()
+        self.rivers = await self.add("rivers", RIVERS)
+        self.readiness.ready()
+
+    async def stop(self) -> None:
+        await self.indexes.stop()
+        await self._database.stop()
+
+    async def add(self, name: str, documents: dict[str, tuple[str, str, dict]], *, tenant: str = "default") -> Store:
+        """A store with these documents, each one chunk."""
+        store = await self.stores.named(tenant, name, embedder=self.embedder.model, dimension=DIMENSION)
+        ctx = start_context(principal=Principal(tenant=tenant), timeout_s=30.0)
+        entries = [
+            Entry(
+                chunk=Chunk(id=f"chunk_{name}_{filename}", position=0, text=text, headings=(title,), end=len(text)),
+                file_id=f"file_{filename.partition('.')[0]}",
+                filename=filename,
+                title=title,
+                version="1",
+                attributes=attributes,
+            )
+            for filename, (title, text, attributes) in documents.items()
+        ]
+        if entries:
+            vectors = await self.embedder.embed([entry.chunk.text for entry in entries], ctx, kind="passage")
+            await (await self.indexes.of(store)).write(entries, vectors, [], ctx)
+        await self.ledger.put(
+            FileRecord(
+                store_id=store.id,
+                file_id=entry.file_id,
+                filename=entry.filename,
+                status="completed",
+                version="1",
+                chunks=1,
+                size_bytes=len(entry.chunk.text),
+            )
+            for entry in entries
+        )
+        return store
+
+    def _index_of(self, store: Store) -> EdgeIndex:
+        return EdgeIndex(
+            folder=self.folder / "stores" / store.id,
+            store_id=store.id,
+            model=store.embedder,
+            dimension=store.dimension,
+            settings=SearchSettings(),
+        )
