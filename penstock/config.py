@@ -35,6 +35,16 @@ class ServerSettings(Section, frozen=True):
     max_timeout_s: PositiveFloat = 300.0
     """No caller's deadline goes beyond this."""
     max_body_bytes: PositiveInt = 4 * 1024 * 1024
+    header_timeout_s: PositiveFloat = 10.0
+    """A connection whose request's head is not there by then is cut."""
+    body_timeout_s: PositiveFloat = 30.0
+    """A request whose body is not there by then is answered with 408."""
+    keep_alive_s: PositiveFloat = 30.0
+    """How long an idle connection is kept for its next request."""
+    drain_s: Annotated[float, Meta(ge=0)] = 0.0
+    """After a stop signal, how long to say `not ready` before sockets close: time for a load balancer to notice."""
+    shutdown_timeout_s: PositiveFloat = 10.0
+    """How long running answers may take to finish after a stop signal."""
     max_question_chars: PositiveInt = 8_000
 
 
@@ -70,9 +80,9 @@ class SearchSettings(Section, frozen=True):
     """Searches that run at once in one store; 0 means one per CPU core."""
     fusion: Literal["scores", "ranks"] = "scores"
     """How meaning and words are put together: by their scores, or by reciprocal ranks (k = 60)."""
-    dense_weight: Share = 0.5
+    dense_weight: Share = 0.55
     """Share of meaning in a hit's score; the rest is words. Only for fusion "scores"."""
-    candidates: Annotated[int, Meta(ge=1, le=1000)] = 50
+    candidates: Annotated[int, Meta(ge=1, le=1000)] = 30
     """Chunks that meaning and words each bring forward before they are put together."""
     vector_bits: Literal[8, 16] = 16
     """How finely new stores keep each number of a vector; 8 halves memory and time and finds .996 of what 16 finds."""
