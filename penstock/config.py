@@ -100,6 +100,19 @@ class ExtractiveSettings(Section, frozen=True):
     """Below this probability that the passages answer the question, it says that it found nothing."""
 
 
+class IngestSettings(Section, frozen=True):
+    """How documents are read and split."""
+
+    chunk_tokens: Annotated[int, Meta(ge=32, le=8192)] = 256
+    """Budget of a passage in the encoder's tokens, its title and headings included. Not above the encoder's window."""
+    merge_below_tokens: Annotated[int, Meta(ge=0)] = 48
+    """A section shorter than this is put together with its neighbours."""
+    language: str = "en"
+    """Language of sentence ends, as a two-letter code; many languages share these rules."""
+    max_file_bytes: PositiveInt = 100 * 1024 * 1024
+    """Larger files are refused by name."""
+
+
 class LogSettings(Section, frozen=True):
     """What is said on standard error."""
 
@@ -113,6 +126,7 @@ class Settings(Section, frozen=True):
     data_dir: str = "data"
     server: ServerSettings = ServerSettings()
     catalog: CatalogSettings = CatalogSettings()
+    ingest: IngestSettings = IngestSettings()
     log: LogSettings = LogSettings()
     search: SearchSettings = SearchSettings()
     embed: EmbedSettings = EmbedSettings()

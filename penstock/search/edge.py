@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import msgspec
-import numpy as np
+from typing import NamedTuple
 
 from penstock.config import SearchSettings
 from penstock.core.context import Context
 from penstock.core.errors import DataDamaged, DiskFull, Setup
 from penstock.core.types import Entry, Found, Query, Removal, Vector, Vectors
+from penstock.search.dump import Line, line_of
 from penstock.search.live import LiveSegment
 from penstock.search.manifest import Manifest, read_manifest, remedy, write_manifest
-from penstock.search.points import DENSE, entry_of
 from penstock.search.search import search_segment
 from penstock.search.translate import translated
-from penstock.search.words import Words
-
-MEAN_WORDS = 75.0
-"""Words of a middling passage, stop words left out; a passage of this length is neither favoured nor marked down."""
-
-
-class Line(msgspec.Struct, frozen=True, order=True):
-    """One chunk in a canonical dump: equal dumps mean equal stores, however they came about."""
-
-    file_id: str
-    version: str
-    position: int
-    chunk_id: str
-    text_hash: str
-    vector_hash: str
-    access: tuple[str, ...]
+from penstock.search.words import MEAN_WORDS, Words
 
 
 class Write(NamedTuple):
@@ -255,17 +236,4 @@ class EdgeIndex:
     def _dump(self) -> list[Line]:
         live, _ = self._opened()
         with translated(self._folder):
-            return sorted(_line(record) for record in live.scroll())
-
-
-def _line(record: Any) -> Line:
-    entry = entry_of(record.payload)
-    return Line(
-        file_id=entry.file_id,
-        version=entry.version,
-        position=entry.chunk.position,
-        chunk_id=entry.chunk.id,
-        text_hash=hashlib.sha256(entry.chunk.text.encode()).hexdigest(),
-        vector_hash=hashlib.sha256(np.asarray(record.vector[DENSE], np.float32).tobytes()).hexdigest(),
-        access=tuple(sorted(entry.groups)),
-    )
+            return sorted(line_of(entry, vector) for entry, vector in live.entries())

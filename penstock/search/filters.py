@@ -12,12 +12,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from qdrant_edge import FieldCondition, MatchAny, MatchValue, RangeFloat
 from qdrant_edge import Filter as ShardFilter
 
 from penstock.core.errors import InvalidRequest
-from penstock.core.types import Attributes, AttributeValue, Comparison, Filter
+from penstock.core.types import Attributes, AttributeValue, Comparison, Compound, Filter
+
+if TYPE_CHECKING:
+    from qdrant_edge import ConditionType  # a name of the type stubs only
 
 FILE, TOKENS, GROUPS, NUMBERS, WRITE = "f", "t", "g", "n", "w"
 """Payload fields that filters read. One keyword index holds every attribute's value as a token, so a new
@@ -64,47 +68,54 @@ def shard_filter(
 
     `unfinished` is the number of a write whose chunks are not to be seen yet.
     """
-    must: list[ShardFilter | FieldCondition] = []
     if filters is not None:
-        must.append(_condition(filters, depth=1))
+        check_filter(filters)
+    must: list[ConditionType] = []
+    if filters is not None:
+        must.append(_condition(filters))
     if groups is not None:
         must.append(FieldCondition(GROUPS, match=MatchAny([EVERYONE, *(f"g:{group}" for group in groups)])))
-    must_not = [] if unfinished is None else [FieldCondition(WRITE, match=MatchValue(unfinished))]
+    must_not: list[ConditionType] = []
+    if unfinished is not None:
+        must_not.append(FieldCondition(WRITE, match=MatchValue(unfinished)))
     if not must and not must_not:
         return None
-    return ShardFilter(must=list(must) or None, must_not=list(must_not) or None)
+    return ShardFilter(must=must or None, must_not=must_not or None)
 
 
-def _condition(filters: Filter, *, depth: int) -> ShardFilter:
+def check_filter(filters: Filter, *, depth: int = 1) -> None:
+    """Raise InvalidRequest where a filter makes no sense."""
     if depth > MAX_DEPTH:
         raise InvalidRequest(f"Filters may be nested {MAX_DEPTH} deep at most.", param="filters")
+    if isinstance(filters, Compound):
+        if not filters.filters:
+            raise InvalidRequest(f"'{filters.type}' needs at least one filter inside.", param="filters")
+        for each in filters.filters:
+            check_filter(each, depth=depth + 1)
+        return
+    is_list, is_number = isinstance(filters.value, tuple), not isinstance(filters.value, (bool, str, tuple))
+    if filters.type in ("in", "nin") and not is_list:
+        raise InvalidRequest(f"'{filters.type}' takes a list of values.", param="filters")
+    if filters.type in ("eq", "ne") and is_list:
+        raise InvalidRequest(f"'{filters.type}' takes one value; use 'in' or 'nin'.", param="filters")
+    if filters.type in ("gt", "gte", "lt", "lte") and not is_number:
+        raise InvalidRequest(f"'{filters.type}' compares numbers, not {filters.value!r}.", param="filters")
+
+
+def _condition(filters: Filter) -> ShardFilter:
     if isinstance(filters, Comparison):
         return _comparison(filters)
-    if not filters.filters:
-        raise InvalidRequest(f"'{filters.type}' needs at least one filter inside.", param="filters")
-    inner = [_condition(each, depth=depth + 1) for each in filters.filters]
-    return ShardFilter(must=list(inner)) if filters.type == "and" else ShardFilter(should=list(inner))
+    inner: list[ConditionType] = [_condition(each) for each in filters.filters]
+    return ShardFilter(must=inner) if filters.type == "and" else ShardFilter(should=inner)
 
 
 def _comparison(comparison: Comparison) -> ShardFilter:
     key, value = comparison.key, comparison.value
-    match comparison.type:
-        case "eq" | "ne":
-            if isinstance(value, tuple):
-                raise InvalidRequest(f"'{comparison.type}' takes one value; use 'in' or 'nin'.", param="filters")
-            tokens = [attribute_token(key, value)]
-        case "in" | "nin":
-            if not isinstance(value, tuple):
-                raise InvalidRequest(f"'{comparison.type}' takes a list of values.", param="filters")
-            tokens = [attribute_token(key, each) for each in value]
-        case _:
-            return ShardFilter(must=[_range(comparison)])
-    condition = FieldCondition(TOKENS, match=MatchAny(tokens))
+    if comparison.type in ("gt", "gte", "lt", "lte"):
+        assert not isinstance(value, (str, tuple)), "checked"
+        return ShardFilter(
+            must=[FieldCondition(number_field(key), range=RangeFloat(**{comparison.type: float(value)}))]
+        )
+    values = value if isinstance(value, tuple) else (value,)
+    condition = FieldCondition(TOKENS, match=MatchAny([attribute_token(key, each) for each in values]))
     return ShardFilter(must=[condition]) if comparison.type in ("eq", "in") else ShardFilter(must_not=[condition])
-
-
-def _range(comparison: Comparison) -> FieldCondition:
-    value = comparison.value
-    if isinstance(value, (bool, str, tuple)):
-        raise InvalidRequest(f"'{comparison.type}' compares numbers, not {value!r}.", param="filters")
-    return FieldCondition(number_field(comparison.key), range=RangeFloat(**{comparison.type: float(value)}))

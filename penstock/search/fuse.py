@@ -22,28 +22,30 @@ class Candidate(NamedTuple):
     lexical: float
 
 
-def fuse(dense: Scores, lexical: Scores, *, settings: SearchSettings, limit: int) -> list[Candidate]:
+def fuse(dense: Scores, lexical: Scores, *, reach: float, settings: SearchSettings, limit: int) -> list[Candidate]:
     """The best `limit` of all chunks in either mapping, best first.
 
-    A chunk that is missing from `lexical` shares no word with the question: its score is 0.
+    `reach` is the lexical score of a very good match (words.reach). A chunk that is missing from `lexical`
+    shares no word with the question: its score is 0.
     """
     if settings.fusion == "scores":
-        scores = _by_scores(dense, lexical, settings.dense_weight)
+        scores = _by_scores(dense, lexical, reach, settings.dense_weight)
     else:
         scores = _by_ranks(dense, lexical)
     ranked = [Candidate(each, score, dense.get(each, 0.0), lexical.get(each, 0.0)) for each, score in scores.items()]
-    ranked.sort(key=lambda candidate: (-candidate.score, -candidate.dense, candidate.id.int))
+    ranked.sort(key=lambda candidate: (-candidate.score, -candidate.dense, candidate.id.int >> 1))
     return ranked[:limit]
 
 
-def _by_scores(dense: Scores, lexical: Scores, dense_weight: float) -> dict[UUID, float]:
-    """A convex combination; each side divided by its best in this question, with zero staying zero."""
-    best_dense = max(dense.values(), default=0.0) or 1.0
-    best_lexical = max(lexical.values(), default=0.0) or 1.0
-    weight = dense_weight if lexical else 1.0
+def _by_scores(dense: Scores, lexical: Scores, reach: float, weight: float) -> dict[UUID, float]:
+    """A convex combination of the cosine and the share of `reach`.
+
+    Both scales are fixed before the search, so a chunk's score says how good it is and not how good the
+    others were: it can be held against a threshold, and filters do not change it.
+    """
     return {
-        each: weight * max(0.0, dense.get(each, 0.0) / best_dense)
-        + (1 - weight) * lexical.get(each, 0.0) / best_lexical
+        each: weight * min(1.0, max(0.0, dense.get(each, 0.0)))
+        + (1 - weight) * min(1.0, lexical.get(each, 0.0) / reach)
         for each in dense.keys() | lexical.keys()
     }
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import numpy as np
 from qdrant_edge import (
     Distance,
     EdgeConfig,
@@ -48,11 +49,11 @@ from qdrant_edge import (
     VectorStorageDatatype,
 )
 
-from penstock.core.types import Entry, Removal, Vectors
+from penstock.core.types import Entry, Removal, Vector, Vectors
 from penstock.search.filters import FILE, GROUPS, TOKENS, WRITE, numbers
 from penstock.search.gate import Gate
 from penstock.search.manifest import Manifest, sync_folder
-from penstock.search.points import DENSE, SPARSE, VERSION, point_ids, point_of
+from penstock.search.points import DENSE, ENTRY, SPARSE, VERSION, entry_of, point_ids, point_of
 from penstock.search.translate import translated
 from penstock.search.words import Words
 
@@ -82,6 +83,7 @@ class LiveSegment:
         self._number_fields: set[str] = set()
         self._writing = threading.Lock()
         self._suspect = False
+        self._count = 0
 
     # --- opening and closing ---
 
@@ -138,6 +140,7 @@ class LiveSegment:
             shard.update(UpdateOperation.delete_points_by_filter(staged))
         with self._gate.alone():
             self._unfinished = None
+            self._count = shard.info().points_count
 
     # --- writing ---
 
@@ -179,6 +182,7 @@ class LiveSegment:
         with self._gate.alone():
             shard.update(UpdateOperation.delete_points_by_filter(commit))
             self._unfinished = None
+            self._count = shard.info().points_count
 
     def _staged(self, number: int) -> Filter:
         """The chunks of write `number`, without its marker."""
@@ -239,22 +243,28 @@ class LiveSegment:
         """The payloads of points, in any order."""
         return self._open_shard.retrieve(list(ids), list(fields), False)
 
-    def scroll(self, page: int = 1000) -> Iterator[Record]:
-        """Every finished chunk with its vectors, a page at a time; writes between pages may be seen in part."""
-        offset = None
+    def entries(self, page: int = 1000) -> Iterator[tuple[Entry, Vector]]:
+        """Every finished chunk, a page at a time; what is written between two pages may be seen in part."""
+        offset: PointId | None = None
         while True:
             with self._gate.shared():
-                skip = Filter(must_not=[HasIdCondition({MARKER})])
-                records, offset = self._open_shard.scroll(
-                    ScrollRequest(offset=offset, limit=page, filter=skip, with_payload=True, with_vector=True)
+                hidden: list[ConditionType] = [HasIdCondition({MARKER})]
+                if self._unfinished is not None:
+                    hidden.append(FieldCondition(WRITE, match=MatchValue(self._unfinished)))
+                request = ScrollRequest(
+                    offset=offset, limit=page, filter=Filter(must_not=hidden), with_payload=[ENTRY], with_vector=[DENSE]
                 )
-            yield from records
+                records, offset = self._open_shard.scroll(request)
+            for record in records:
+                vectors = record.vector
+                assert isinstance(vectors, dict), "our points have named vectors"
+                yield entry_of(record.payload or {}), np.asarray(vectors[DENSE], np.float32)
             if offset is None:
                 return
 
     def count(self) -> int:
-        """Chunks, those of an unfinished write included."""
-        return self._open_shard.info().points_count
+        """Finished chunks."""
+        return self._count
 
 
 def _outdated(removal: Removal) -> Filter:

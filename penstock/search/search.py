@@ -16,7 +16,7 @@ from penstock.search.filters import shard_filter
 from penstock.search.fuse import Candidate, fuse
 from penstock.search.live import LiveSegment
 from penstock.search.points import DENSE, ENTRY, SPARSE, entry_of, hit_of
-from penstock.search.words import Words
+from penstock.search.words import Words, reach
 
 EXACT = SearchParams(exact=True)
 
@@ -25,6 +25,7 @@ class Arms(NamedTuple):
     """One question as the shard understands it. `words` is None where the question has only stop words."""
 
     limit: int
+    reach: float
     meaning: ShardQuery
     words: ShardQuery | None
     filter: ShardFilter | None
@@ -40,11 +41,10 @@ def search_segment(
 ) -> list[Found]:
     """Answer all questions on one state of the segment. Blocking."""
     with live.shared():
-        unfinished = live.unfinished
-        arms = [_arms(query, vector, words, unfinished) for query, vector in questions]
+        arms = [_arms(query, vector, words, live) for query, vector in questions]
         scored = _score(live, arms, settings.candidates)
         ranked = [
-            fuse(dense, lexical, settings=settings, limit=each.limit)
+            fuse(dense, lexical, reach=each.reach, settings=settings, limit=each.limit)
             for each, (dense, lexical) in zip(arms, scored, strict=True)
         ]
         wanted = {candidate.id for candidates in ranked for candidate in candidates}
@@ -53,13 +53,14 @@ def search_segment(
     return [_found(candidates, payloads, store_id) for candidates in ranked]
 
 
-def _arms(query: Query, vector: Vector, words: Words, unfinished: int | None) -> Arms:
+def _arms(query: Query, vector: Vector, words: Words, live: LiveSegment) -> Arms:
     sparse: SparseVector = words.of_query(query.text)
     return Arms(
         limit=query.limit,
+        reach=reach(len(sparse.indices), live.count()),
         meaning=ShardQuery.Nearest(vector.tolist(), using=DENSE),
         words=ShardQuery.Nearest(sparse, using=SPARSE) if sparse.indices else None,
-        filter=shard_filter(query.filters, query.groups, unfinished=unfinished),
+        filter=shard_filter(query.filters, query.groups, unfinished=live.unfinished),
     )
 
 

@@ -1,0 +1,42 @@
+"""A store's contents in a canonical form: equal dumps mean equal stores, however they came about.
+
+A vector's hash is over what the index keeps of it: stores of one kind and one `vector_bits` compare.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+import numpy as np
+
+from penstock.core.types import Entry, Vector
+
+
+class Line(msgspec.Struct, frozen=True, order=True):
+    """One chunk. `rest_hash` covers all else that a hit or a filter can show: headings, title, attributes, access."""
+
+    file_id: str
+    version: str
+    position: int
+    chunk_id: str
+    text_hash: str
+    vector_hash: str
+    rest_hash: str
+
+
+def line_of(entry: Entry, vector: Vector) -> Line:
+    """An entry and its vector as a line of the dump."""
+    return Line(
+        file_id=entry.file_id,
+        version=entry.version,
+        position=entry.chunk.position,
+        chunk_id=entry.chunk.id,
+        text_hash=_hash(entry.chunk.text.encode()),
+        vector_hash=_hash(np.asarray(vector, np.float32).tobytes()),
+        rest_hash=_hash(msgspec.json.encode(entry, order="sorted")),
+    )
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
