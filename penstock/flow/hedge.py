@@ -4,7 +4,7 @@
     found = await hedge.call([lambda: first.search(query), lambda: second.search(query)])
 
 The second starts after the measured `quantile` of the first's times, or at once when the first fails in a passing way;
-the first success wins, and the loser is cancelled and waited for. Hedges are capped at `max_share` of the calls, so that
+the first success wins, and the loser is cancelled and waited for. Hedges are at most `max_share` of the calls, so that
 they do not double the load on the day when everything is slow, and none is made before `least_seen` times are known.
 Only for work that may be done twice.
 """
