@@ -35,7 +35,12 @@ class Embedder(Protocol):
 
 
 class Tokenizer(Protocol):
-    """Counts and places tokens as the encoder sees them."""
+    """Counts tokens as the encoder sees them."""
+
+    @property
+    def max_tokens(self) -> int:
+        """The encoder's window, its special tokens included; longer texts are cut."""
+        ...
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text, without the encoder's special tokens."""

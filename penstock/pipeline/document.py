@@ -17,7 +17,7 @@ import msgspec
 from penstock.core.context import Context
 from penstock.core.errors import BadDocument
 from penstock.core.ports import Embedder
-from penstock.core.types import Chunk, Document, Entry, FailureReason, FileRecord, Removal, Store, Vectors
+from penstock.core.types import Chunk, Document, Entry, Failure, FileRecord, Removal, Store, Vectors
 from penstock.pipeline.directory import OpenIndex
 from penstock.pipeline.identity import content_version, file_id_of
 from penstock.telemetry.metrics import Metrics
@@ -29,7 +29,14 @@ WAITING_DOCUMENTS = 64
 
 
 class Source(Protocol):
-    """One thing to ingest. `stamp` changes whenever the content may have; comparing it reads nothing."""
+    """One thing to ingest.
+
+    `identity` tells it from every other source of its store, `name` is what people see of it; `stamp` changes whenever
+    the content may have, and comparing it reads nothing.
+    """
+
+    @property
+    def identity(self) -> str: ...
 
     @property
     def name(self) -> str: ...
@@ -72,14 +79,6 @@ class Records(Protocol):
     async def known(self, store_id: str, file_ids: Sequence[str]) -> dict[str, FileRecord]: ...
 
     async def put(self, records: Iterable[FileRecord]) -> None: ...
-
-
-class Failure(msgspec.Struct, frozen=True):
-    """A source that could not be ingested."""
-
-    name: str
-    reason: FailureReason
-    message: str
 
 
 class Progress(msgspec.Struct):
@@ -145,7 +144,7 @@ class Ingestion:
         self._embedded: asyncio.Queue[Embedded | None] = asyncio.Queue(maxsize=1)
         self.progress = Progress()
 
-    async def run(self, sources: Iterable[Source | Failure], ctx: Context) -> Progress:
+    async def run(self, sources: Iterable[Source], ctx: Context) -> Progress:
         """Bring the store in step with the sources; what is unchanged costs a look-up.
 
         Raises what stops everything (DiskFull, DataDamaged); a bad file is counted and the rest goes on.
@@ -162,12 +161,9 @@ class Ingestion:
 
     # --- step 1: compare, read, parse, split --------------------------------------
 
-    async def _prepare(self, sources: Iterator[Source | Failure]) -> None:
+    async def _prepare(self, sources: Iterator[Source]) -> None:
         while group := await asyncio.to_thread(lambda: list(itertools.islice(sources, LOOK_AHEAD))):
-            named = {self._file_id(source.name): source for source in group if not isinstance(source, Failure)}
-            for source in group:
-                if isinstance(source, Failure):
-                    self._count_failure(source)
+            named = {self._file_id(source.identity): source for source in group}
             known = await self._records.known(self._store.id, list(named))
             await self._prepare_group(named, known)
             self._report(self.progress)
@@ -269,8 +265,8 @@ class Ingestion:
 
     # --- counting ------------------------------------------------------------------------
 
-    def _file_id(self, name: str) -> str:
-        return file_id_of(tenant=self._store.tenant, store_id=self._store.id, name=name)
+    def _file_id(self, identity: str) -> str:
+        return file_id_of(tenant=self._store.tenant, store_id=self._store.id, identity=identity)
 
     def _is_settled(self, record: FileRecord, source: Source) -> bool:
         """Whether this very source has been dealt with, so that reading it again would tell nothing new."""

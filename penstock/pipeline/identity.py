@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 
 
-def file_id_of(*, tenant: str, store_id: str, name: str) -> str:
-    """The id of a file that was ingested by name."""
-    digest = hashlib.blake2b(f"{tenant}\x00{store_id}\x00{name}".encode("utf-8", "surrogatepass"), digest_size=12)
+def file_id_of(*, tenant: str, store_id: str, identity: str) -> str:
+    """The id of a source in a store."""
+    digest = hashlib.blake2b(f"{tenant}\x00{store_id}\x00{identity}".encode("utf-8", "surrogatepass"), digest_size=12)
     return f"file-{digest.hexdigest()}"
 
 

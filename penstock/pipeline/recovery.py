@@ -7,7 +7,7 @@ the row is queued again, so that the same command, or the queue, does the work o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Protocol
 
 import msgspec
@@ -20,9 +20,9 @@ from penstock.pipeline.document import completed
 
 
 class CountingIndex(OpenIndex, Protocol):
-    """An index that can say how many chunks it holds of each version of a file."""
+    """An index that can say how many chunks it holds of one version of a file."""
 
-    async def versions(self, file_ids: Sequence[str]) -> Mapping[str, Mapping[str, int]]: ...
+    async def holds(self, file_id: str, version: str) -> int: ...
 
 
 class Records(Protocol):
@@ -41,11 +41,10 @@ async def recover(store: Store, index: CountingIndex, records: Records, ctx: Con
     unsettled = await records.in_state(store.id, "indexing")
     if not unsettled:
         return 0
-    held = await index.versions([record.file_id for record in unsettled])
     removals: list[Removal] = []
     settled: list[FileRecord] = []
     for record in unsettled:
-        forward = held.get(record.file_id, {}).get(record.pending_version or "", 0) == record.pending_chunks
+        forward = await index.holds(record.file_id, record.pending_version or "") == record.pending_chunks
         keep = record.pending_version if forward else record.version
         removals.append(Removal(file_id=record.file_id, keep_version=keep))
         settled.append(completed(record) if forward else _queued(record))

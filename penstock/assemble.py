@@ -1,0 +1,179 @@
+"""Settings become objects: the only file that names concrete stages, and the order in which behaviour wraps them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from penstock.catalog.database import Database
+from penstock.catalog.ledger import Ledger
+from penstock.catalog.stores import Stores
+from penstock.config import Settings
+from penstock.core.context import Context, start_context
+from penstock.core.errors import BadSetting, NotFound
+from penstock.core.types import Principal, Prompt, Store
+from penstock.embed.openvino import OpenVinoEmbedder
+from penstock.flow.datalock import DataLock
+from penstock.generate.extractive.engine import MODEL as EXTRACTIVE
+from penstock.generate.extractive.engine import ExtractiveGenerator
+from penstock.ingest.reader import FileReader
+from penstock.ingest.source import SourceItem, walk
+from penstock.pipeline.directory import IndexDirectory
+from penstock.pipeline.document import Failure, Ingestion, Progress, Source
+from penstock.pipeline.question import Chosen, QuestionPipeline
+from penstock.pipeline.recovery import recover
+from penstock.search.edge import EdgeIndex
+from penstock.telemetry.metrics import Metrics
+
+CATALOG_FILE = "catalog.db"
+RECOVERY_TIMEOUT_S = 600.0
+
+
+class Penstock:
+    """Everything, assembled. Between `start` and `stop` it holds the data folder."""
+
+    def __init__(self, *, settings: Settings) -> None:
+        folder = Path(settings.data_dir)
+        self.settings = settings
+        self.metrics = Metrics()
+        self._folder = folder
+        self._lock = DataLock(folder=folder)
+        self._database = Database(path=folder / CATALOG_FILE, busy_timeout_s=settings.catalog.busy_timeout_s)
+        self.stores = Stores(database=self._database)
+        self.ledger = Ledger(database=self._database)
+        self.embedder = OpenVinoEmbedder(
+            model=settings.embed.model,
+            models_dir=folder / "models",
+            revision=settings.embed.revision or None,
+            precision=settings.embed.precision,
+            batch_tokens=settings.embed.batch_tokens,
+            threads=settings.embed.threads,
+            max_tokens=settings.embed.max_tokens,
+            connect_timeout_s=settings.embed.connect_timeout_s,
+        )
+        self.indexes = IndexDirectory(open_index=self._index_of)
+        self.questions = QuestionPipeline(
+            embedder=self.embedder,
+            indexes=self.indexes,
+            router=OneEngine(settings=settings),
+            metrics=self.metrics,
+            max_question_chars=settings.server.max_question_chars,
+        )
+
+    async def start(self, *, address: str = "") -> None:
+        """Take the data folder, open the catalog and every store, load the encoder, settle what a crash left.
+
+        Raises Setup errors that say what to do. `address` is what a second process is told.
+        """
+        self._lock.acquire(address=address)
+        await self._database.start()
+        # Loading the encoder and opening the stores take about as long as each other, and neither needs the other.
+        loading = asyncio.create_task(asyncio.to_thread(self.embedder.start), name="load-encoder")
+        try:
+            for store in await self.stores.list(None):
+                index = await self.indexes.of(store)
+                ctx = start_context(principal=Principal(tenant=store.tenant), timeout_s=RECOVERY_TIMEOUT_S)
+                await recover(store, index, self.ledger, ctx)
+        finally:
+            await loading
+
+    async def stop(self) -> None:
+        """Close everything, the last opened first; safe after a start that failed."""
+        await self.indexes.stop()
+        await asyncio.to_thread(self.embedder.stop)
+        await self._database.stop()
+        self._lock.release()
+
+    def announce(self, address: str) -> None:
+        """Tell a second process where this one listens."""
+        self._lock.announce(address=address)
+
+    # --- documents ------------------------------------------------------------------
+
+    def sources(self, paths: Sequence[Path]) -> Iterable[Source | Failure]:
+        """What there is to read under the paths, lazily. Raises InvalidRequest for a path that does not exist."""
+        return (_source_or_failure(item) for item in walk(paths, settings=self.settings.ingest))
+
+    async def store_for_writing(self, tenant: str, name: str) -> Store:
+        """The store of that name, or one made now. Raises BadSetting when it holds another model's vectors."""
+        try:
+            store = await self.stores.get(tenant, name)
+        except NotFound:
+            store = await self.stores.named(
+                tenant, name, embedder=self.embedder.model, dimension=self.embedder.dimension
+            )
+        if store.embedder != self.embedder.model:
+            raise BadSetting(
+                f"Store '{store.name}' holds vectors of {store.embedder}, and embed.model is {self.embedder.model}. "
+                "Ingest into another store, or set the model back."
+            )
+        return store
+
+    async def ingest(
+        self,
+        store: Store,
+        sources: Iterable[Source | Failure],
+        ctx: Context,
+        *,
+        report: Callable[[Progress], None] | None = None,
+    ) -> Progress:
+        """Bring the store in step with the sources."""
+        reader = FileReader(settings=self.settings.ingest, tokenizer=self.embedder.tokenizer)
+        await reader.start()
+        try:
+            run = Ingestion(
+                store=store,
+                index=await self.indexes.of(store),
+                embedder=self.embedder,
+                reader=reader,
+                records=self.ledger,
+                metrics=self.metrics,
+                report=report,
+            )
+            return await run.run(sources, ctx)
+        finally:
+            await reader.stop()
+
+    async def dump(self, store: Store) -> AsyncIterator[str]:
+        """The store's ledger and index as JSON lines in canonical order, without times."""
+        for record in await self.ledger.all(store.id):
+            yield msgspec.json.encode(msgspec.structs.replace(record, updated_s=0.0, attempts=0)).decode()
+        index = await self.indexes.of(store)
+        assert isinstance(index, EdgeIndex), "the embedded index is the only one that is assembled here"
+        for line in await index.dump():
+            yield msgspec.json.encode(line).decode()
+
+    def _index_of(self, store: Store) -> EdgeIndex:
+        return EdgeIndex(
+            folder=self._folder / "stores" / store.id,
+            store_id=store.id,
+            model=store.embedder,
+            dimension=store.dimension,
+            settings=self.settings.search,
+        )
+
+
+class OneEngine:
+    """The router of an installation without language models: the extractive engine answers everything."""
+
+    def __init__(self, *, settings: Settings) -> None:
+        self._engine = ExtractiveGenerator(
+            max_sentences=settings.extractive.max_sentences, abstain_below=settings.extractive.abstain_below
+        )
+
+    def choose(self, model: str | None, prompt: Prompt, ctx: Context) -> Chosen:  # noqa: ARG002 - the Router port
+        if model in (None, "", "auto"):
+            return Chosen(self._engine, "the only engine configured")
+        if model == EXTRACTIVE:
+            return Chosen(self._engine, "asked for")
+        raise NotFound("model", model or "", param="model")
+
+    def models(self) -> Sequence[str]:
+        return (EXTRACTIVE,)
+
+
+def _source_or_failure(item: SourceItem | Failure) -> Source | Failure:
+    return item
