@@ -46,6 +46,8 @@ class ServerSettings(Section, frozen=True):
     shutdown_timeout_s: PositiveFloat = 10.0
     """How long running answers may take to finish after a stop signal."""
     max_question_chars: PositiveInt = 8_000
+    example_question: str = "How do I add my own documents?"
+    """Filled in on the page, for a first try."""
 
 
 class CatalogSettings(Section, frozen=True):
@@ -63,7 +65,7 @@ class EmbedSettings(Section, frozen=True):
     """Commit, tag or branch on the hub; empty: its main branch."""
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """auto: bf16 where the CPU computes in it, else fp32. int8 is faster still and changes the vectors a little."""
-    batch_tokens: PositiveInt = 2_048
+    batch_tokens: PositiveInt = 1_024
     """Texts go through the encoder together up to so many tokens, padding included."""
     threads: Annotated[int, Meta(ge=0)] = 0
     """0: one for each core."""
@@ -88,7 +90,7 @@ class SearchSettings(Section, frozen=True):
     """How finely new stores keep each number of a vector; 8 halves memory and time and finds .996 of what 16 finds."""
     language: str = "english"
     """Stop words and word stems of new stores."""
-    min_free_bytes: PositiveInt = 64 * 1024 * 1024
+    min_free_bytes: PositiveInt = 128 * 1024 * 1024
     """Writing stops, with an error, when the disk has less left than this."""
 
 

@@ -51,7 +51,7 @@ def create_app(
         *VectorStores(stores=stores, ledger=ledger, questions=questions).operations(),
         *Models(router=questions.router).operations(),
         *Service(metrics=metrics, readiness=readiness).operations(),
-        *Page().operations(),
+        *Page(example=settings.server.example_question).operations(),
     ]
     operations.append(_description(operations))
     who = authenticator or Loopback()

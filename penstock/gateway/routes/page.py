@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from html import escape
 from importlib.resources import files
 
 from penstock.gateway.operation import Call, Operation
 from penstock.gateway.reply import Headers, Reply
+from penstock.gateway.wire.base import Asked
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -20,33 +22,45 @@ SAFE: Headers = (
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
     (b"cache-control", b"no-cache"),
 )
-ASSETS = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/app.css": ("app.css", "text/css; charset=utf-8"),
-    "/app.js": ("app.js", "text/javascript; charset=utf-8"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
+KINDS = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
 }
+NAMES = ("index.html", "app.css", "app.js", "dom.js", "draw.js", "passages.js", "turn.js", "icon.svg")
+NO_EXAMPLE = b'data-example=""'
+
+
+class PageQuery(Asked, frozen=True):
+    """`/?q=…` opens the page with this question filled in."""
+
+    q: str | None = None
 
 
 class Page:
-    """Files out of the package, held in memory."""
+    """Files out of the package, held in memory. `example` is filled in as the first question."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, example: str) -> None:
         folder = files("penstock.gateway") / "ui"
-        self._replies = {path: _asset((folder / name).read_bytes(), kind) for path, (name, kind) in ASSETS.items()}
+        bodies = {("/" if name == "index.html" else f"/{name}"): (folder / name).read_bytes() for name in NAMES}
+        assert NO_EXAMPLE in bodies["/"]
+        bodies["/"] = bodies["/"].replace(NO_EXAMPLE, f'data-example="{escape(example)}"'.encode())
+        self._replies = {path: _asset(body, _kind(path)) for path, body in bodies.items()}
 
     def operations(self) -> list[Operation]:
         return [
             Operation(
                 method="GET",
                 path=path,
-                name=name,
+                name=f"page{path}",
                 summary="A piece of the page.",
                 handle=self.get,
-                media=kind,
+                query=PageQuery,
+                media=_kind(path),
                 described=False,
             )
-            for path, (name, kind) in ASSETS.items()
+            for path in self._replies
         ]
 
     async def get(self, call: Call) -> Reply:
@@ -54,6 +68,10 @@ class Page:
         if any(name == b"if-none-match" and value == tag for name, value in call.scope["headers"]):
             return Reply(body=b"", status=304, headers=reply.headers)
         return reply
+
+
+def _kind(path: str) -> str:
+    return KINDS[path.rpartition(".")[2]] if path != "/" else KINDS["html"]
 
 
 def _asset(body: bytes, kind: str) -> tuple[Reply, bytes]:
