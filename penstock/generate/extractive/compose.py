@@ -47,7 +47,7 @@ def spoken(reads: Sequence[Read], chosen: Sequence[Chosen]) -> Iterator[Delta]:
     for i, each in enumerate(chosen):
         one = reads[each.hit]
         piece = one.pieces[each.piece]
-        block = piece.kind == "code"
+        block = piece.kind in ("code", "list")
         gap = "" if i == 0 else "\n\n" if block or block_before else " "
         block_before = block
         lead = f"{gap}{each.text}{chr(10) if block else ' '}"

@@ -12,12 +12,12 @@ Wanted = Literal["person", "time", "year", "place", "count", "reason", "other"]
 
 PERSON = re.compile(r"\b(?:who|whom|whose)\b|\b(?:which|what) (?:\w+ ){0,2}(?:person|man|woman|author|king|queen)\b")
 YEAR = re.compile(r"\b(?:what|which) (?:year|decade|century)\b")
-TIME = re.compile(r"\bwhen\b|\b(?:what|which) (?:\w+ )?(?:date|day|month|time)\b|\bhow long\b")
+TIME = re.compile(r"\bwhen\b|\b(?:what|which) (?:\w+ )?(?:date|day|month|time)\b")
 PLACE = re.compile(
     r"\bwhere\b|\b(?:what|which) (?:\w+ ){0,2}(?:city|country|state|place|region|town|area|location|continent|street)\b"
 )
 COUNT = re.compile(
-    r"\bhow (?:many|much|old|far|big|large|tall|high|deep|fast|often|wide|heavy)\b"
+    r"\bhow (?:many|much|long|old|far|big|large|tall|high|deep|fast|often|wide|heavy)\b"
     r"|\b(?:what|which) (?:\w+ ){0,2}(?:number|percent|percentage|amount|population|proportion|size|rate|cost|price)\b"
 )
 REASON = re.compile(r"\bwhy\b|\bhow (?:do|does|did|can|is|are|was|were|to|should)\b|\b(?:what|which) reasons?\b")

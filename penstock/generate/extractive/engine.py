@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 
 from penstock.core.context import Context
-from penstock.core.types import Delta, Prompt
+from penstock.core.types import Delta, Prompt, Usage
 from penstock.generate.extractive.compose import choose, spoken
 from penstock.generate.extractive.evidence import weigh
 from penstock.generate.extractive.scoring import ask, rank, read
@@ -30,7 +30,7 @@ class ExtractiveGenerator:
     stop and keeps nothing between questions.
     """
 
-    def __init__(self, *, max_sentences: int, abstain_below: float, cosines: bool = True) -> None:
+    def __init__(self, *, max_sentences: int = 3, abstain_below: float = 0.5, cosines: bool = True) -> None:
         """`cosines`: whether hits' cosines are those of the encoder that the evidence was fitted with."""
         self._max_sentences = max_sentences
         self._cosines = cosines
@@ -41,7 +41,11 @@ class ExtractiveGenerator:
         return MODEL
 
     async def generate(self, prompt: Prompt, ctx: Context) -> AsyncGenerator[Delta]:
-        """Sentence by sentence, each with its citation. Raises DeadlineExceeded before the first one."""
+        """Sentence by sentence, each with its citation. Raises DeadlineExceeded before the first one.
+
+        Usage counts words, since there are no tokens here.
+        """
+        ctx.check("generate")
         asked = ask(prompt.question)
         reads = []
         for hit in prompt.passages[:MAX_PASSAGES]:
@@ -51,10 +55,10 @@ class ExtractiveGenerator:
         ranked = rank(asked, reads)
         confidence = weigh(asked, reads, ranked, cosines=self._cosines).confidence
         chosen = choose(reads, ranked, self._max_sentences)
-        if not chosen or confidence < self._abstain_below:
-            yield Delta(text=NOTHING_FOUND)
-            yield Delta(finish="stop", abstained=True, confidence=confidence)
-            return
-        for delta in spoken(reads, chosen):
+        abstained = not chosen or confidence < self._abstain_below
+        words = 0
+        for delta in [Delta(text=NOTHING_FOUND)] if abstained else spoken(reads, chosen):
+            words += len(delta.text.split())
             yield delta
-        yield Delta(finish="stop", confidence=confidence)
+        usage = Usage(prompt=sum(len(each) for one in reads for each in one.words), output=words)
+        yield Delta(finish="stop", usage=usage, abstained=abstained, confidence=confidence)

@@ -13,11 +13,16 @@ from typing import Literal
 import msgspec
 from sentencex import segment
 
-PieceKind = Literal["sentence", "item", "row", "code", "heading"]
+from penstock.generate.extractive.words import BROKEN
+
+PieceKind = Literal["sentence", "item", "row", "code", "heading", "list"]
+"""A `list` is a sentence that ends in a colon with the short list that follows it; `code` may begin with one too."""
 
 MAX_PIECE = 800
 """Characters; a longer sentence is cut at white space, so that no document can make an answer of any length."""
 MAX_CODE = 1_500
+MAX_LIST = 500
+"""Characters of a list that is quoted as a whole, with the sentence before it."""
 MAX_CHUNK = 12_000
 """Characters of a chunk that are read; chunks are far smaller unless a document has no words."""
 
@@ -28,6 +33,8 @@ ROW = re.compile(r"^\s*\|.*\|\s*$")
 RULE = re.compile(r"^[\s|:=-]+$")
 LINK = re.compile(r"!?\[([^\[\]]{0,300})\](?:\([^()\s]{0,500}(?:\s\"[^\"]{0,200}\")?\)|\[[^\[\]]{0,100}\])")
 BOLD = re.compile(r"(\*\*|__)(?=\S)(.{1,300}?)(?<=\S)\1")
+ASIDE = re.compile(r"^\s*>\s?(?:\[!\w+\]\s*)?|^\s*\[!\w+\]\s*", re.MULTILINE)
+"""Marks of a block quote and of a note in one."""
 NOTE = re.compile(r"(?<=[.,;:!?)\]”\"])\[\d{1,3}\]")
 """A footnote mark after punctuation: dropped, since numbers in brackets are our citations."""
 
@@ -54,7 +61,7 @@ class Piece(msgspec.Struct, frozen=True):
 
 def pieces(text: str) -> list[Piece]:
     """All pieces in reading order; they never overlap, and are never blank."""
-    text = text[:MAX_CHUNK]
+    text = BROKEN.sub("?", text[:MAX_CHUNK])
     language = _language(text)
     found: list[Piece] = []
     for block in _blocks(text):
@@ -62,14 +69,17 @@ def pieces(text: str) -> list[Piece]:
             found += _sentences(text, block, language)
         else:
             found += _cut(text, block, MAX_CODE if block.kind == "code" else MAX_PIECE)
-    return found
+    return _with_leads(text, found)
 
 
 def shown(text: str, piece: Piece) -> str:
     """How the piece reads in an answer."""
     quote = text[piece.start : piece.end]
     if piece.kind == "code":
-        return _as_block(quote)
+        lead, fence, block = _at_fence(quote)
+        return f"{_as_line(lead)}\n\n{_as_block(fence + block)}" if lead.strip() else _as_block(quote)
+    if piece.kind == "list":
+        return _as_list(quote)
     if piece.kind == "row":
         return _as_pairs(quote, piece.header)
     return _as_line(quote)
@@ -79,6 +89,34 @@ def _language(text: str) -> str:
     if text.isascii():
         return "en"
     return next((code for script, code in LANGUAGES if script.search(text)), "en")
+
+
+def _with_leads(text: str, found: list[Piece]) -> list[Piece]:
+    """A sentence that ends in a colon says nothing alone: it takes the code or the short list that follows it."""
+    merged: list[Piece] = []
+    at = 0
+    while at < len(found):
+        piece = found[at]
+        at += 1
+        if piece.kind in ("sentence", "item") and text[piece.end - 1] in ":：" and at < len(found):
+            stop = _led(found, at, piece.kind)
+            end = found[stop - 1].end
+            kind: PieceKind = "code" if found[at].kind == "code" else "list"
+            if stop > at and end - piece.start <= (MAX_CODE if kind == "code" else MAX_LIST):
+                piece = Piece(piece.start, end, kind)
+                at = stop
+        merged.append(piece)
+    return merged
+
+
+def _led(found: list[Piece], at: int, kind: PieceKind) -> int:
+    """Where the code or the list ends that begins at `at`; `at` itself where there is none."""
+    if found[at].kind == "code":
+        return at + 1
+    stop = at
+    while kind == "sentence" and stop < len(found) and found[stop].kind == "item":
+        stop += 1
+    return stop
 
 
 def _blocks(text: str) -> Iterator[Piece]:
@@ -177,6 +215,7 @@ def _cut(text: str, piece: Piece, limit: int) -> Iterator[Piece]:
 
 
 def _as_line(quote: str) -> str:
+    quote = ASIDE.sub("", quote) if ">" in quote or "[!" in quote else quote
     line = LINK.sub(r"\1", quote) if "[" in quote else quote
     if "**" in line or "__" in line:
         line = BOLD.sub(r"\2", line)
@@ -195,10 +234,33 @@ def _as_pairs(quote: str, header: str) -> str:
     return "; ".join(f"{name}: {cell}" if name else cell for name, cell in zip(names, cells, strict=True) if cell)
 
 
+def _as_list(quote: str) -> str:
+    """The lead in one line, then the items as Markdown; a line without a marker goes on with the item before it."""
+    lines: list[str] = []
+    for line in quote.splitlines():
+        marker = ITEM.match(line)
+        if marker:
+            lines.append(f"- {line[marker.end() :]}")
+        elif lines and line.strip():
+            lines[-1] += f" {line.strip()}"
+        elif line.strip():
+            lines.append(line)
+    return "\n".join(_as_line(line) for line in lines)
+
+
+def _at_fence(quote: str) -> tuple[str, str, str]:
+    """The text before the first fence, the fence's mark, and the rest; no lead where there is no fence."""
+    opening = re.search(FENCE.pattern, quote, re.MULTILINE)
+    if opening is None:
+        return "", "", quote
+    return quote[: opening.start(1)], opening.group(1), quote[opening.end(1) :]
+
+
 def _as_block(quote: str) -> str:
     fence = FENCE.match(quote)
     if fence is None:
-        return f"```\n{quote}\n```"
+        mark = "````" if "```" in quote else "```"
+        return f"{mark}\n{quote}\n{mark}"
     mark = fence.group(1)
     closed = quote.count("\n") > 0 and quote.rsplit("\n", 1)[1].strip().startswith(mark)
     return quote if closed else f"{quote}\n{mark}"

@@ -19,6 +19,9 @@ WORD = re.compile(r"\w+")
 UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 """Scripts written without spaces: Thai, Lao, Burmese, Khmer, kana, Han. Their words are pairs of characters."""
 
+BROKEN = re.compile("[\ud800-\udfff]")
+"""Halves of characters, which no encoding knows; native code refuses them."""
+
 MAX_WORD = 40
 """Characters of a word that count; a longer run of letters is no word."""
 
@@ -29,6 +32,8 @@ RAREST = 8.0
 def stems(text: str) -> list[str]:
     """The words of `text` in order, comparable."""
     lowered = text.lower()
+    if not lowered.isascii():
+        lowered = BROKEN.sub("?", lowered)
     words = WORD.findall(lowered)
     if not lowered.isascii() and UNSPACED.search(lowered):
         words = [part for word in words for part in _unspaced(word)]
