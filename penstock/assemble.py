@@ -14,15 +14,16 @@ from penstock.catalog.stores import Stores
 from penstock.config import Settings
 from penstock.core.context import Context, start_context
 from penstock.core.errors import BadSetting, NotFound
+from penstock.core.ports import Source
 from penstock.core.types import Principal, Prompt, Store
 from penstock.embed.openvino import OpenVinoEmbedder
 from penstock.flow.datalock import DataLock
 from penstock.generate.extractive.engine import MODEL as EXTRACTIVE
 from penstock.generate.extractive.engine import ExtractiveGenerator
 from penstock.ingest.reader import FileReader
-from penstock.ingest.source import SourceItem, walk
+from penstock.ingest.source import walk
 from penstock.pipeline.directory import IndexDirectory
-from penstock.pipeline.document import Failure, Ingestion, Progress, Source
+from penstock.pipeline.document import Ingestion, Progress
 from penstock.pipeline.question import Chosen, QuestionPipeline
 from penstock.pipeline.recovery import recover
 from penstock.search.edge import EdgeIndex
@@ -46,8 +47,7 @@ class Penstock:
         self.ledger = Ledger(database=self._database)
         self.embedder = OpenVinoEmbedder(
             model=settings.embed.model,
-            models_dir=folder / "models",
-            revision=settings.embed.revision or None,
+            revision=settings.embed.revision,
             precision=settings.embed.precision,
             batch_tokens=settings.embed.batch_tokens,
             threads=settings.embed.threads,
@@ -93,9 +93,9 @@ class Penstock:
 
     # --- documents ------------------------------------------------------------------
 
-    def sources(self, paths: Sequence[Path]) -> Iterable[Source | Failure]:
+    def sources(self, paths: Sequence[Path]) -> Iterable[Source]:
         """What there is to read under the paths, lazily. Raises InvalidRequest for a path that does not exist."""
-        return (_source_or_failure(item) for item in walk(paths, settings=self.settings.ingest))
+        return walk(paths, settings=self.settings.ingest)
 
     async def store_for_writing(self, tenant: str, name: str) -> Store:
         """The store of that name, or one made now. Raises BadSetting when it holds another model's vectors."""
@@ -115,7 +115,7 @@ class Penstock:
     async def ingest(
         self,
         store: Store,
-        sources: Iterable[Source | Failure],
+        sources: Iterable[Source],
         ctx: Context,
         *,
         report: Callable[[Progress], None] | None = None,
@@ -173,7 +173,3 @@ class OneEngine:
 
     def models(self) -> Sequence[str]:
         return (EXTRACTIVE,)
-
-
-def _source_or_failure(item: SourceItem | Failure) -> Source | Failure:
-    return item

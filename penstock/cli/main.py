@@ -53,6 +53,7 @@ def up(
     config: Config = None,
     port: Port = None,
     host: Host = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Read documents, serve them, and say what to open.
 
@@ -61,7 +62,7 @@ def up(
         penstock up docs/ notes.pdf
     """
     session = _session(data, config, port=port, host=host)
-    _run(lambda: uvloop.run(serve.up(session, paths, store)))
+    _run(lambda: uvloop.run(serve.up(session, paths, store, open_page=open_page)))
 
 
 @app.command("serve")

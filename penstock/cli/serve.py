@@ -2,10 +2,75 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import sys
+import webbrowser
 from pathlib import Path
 
 from penstock.assemble import Penstock
 from penstock.cli.ingest import read_into
-from penstock.cli.session import Session
-from penstock.core.errors import BadSetting
+from penstock.cli.session import OWNER, Session
+from penstock.gateway.app import create_app
+from penstock.gateway.auth import require_loopback
+from penstock.gateway.readiness import Readiness
+from penstock.gateway.serve import bind, make_server
+
+
+async def serve(session: Session) -> int:
+    """Serve what the data folder holds until a signal."""
+    return await _serve(session, paths=[], store_name="", open_page=False)
+
+
+async def up(session: Session, paths: list[Path], store_name: str, *, open_page: bool) -> int:
+    """Serve, and read the paths; the page is there from the start, and answers grow as documents come in."""
+    return await _serve(session, paths=paths, store_name=store_name, open_page=open_page)
+
+
+async def _serve(session: Session, *, paths: list[Path], store_name: str, open_page: bool) -> int:
+    settings = session.settings.server
+    require_loopback(settings.host)
+    # The port is taken first: nothing is opened or read for a server that could not listen.
+    bound = bind(host=settings.host, port=settings.port)
+    try:
+        address = _address(bound)
+        async with session.assembled(address=address) as penstock:
+            readiness = Readiness()
+            app = create_app(
+                questions=penstock.questions,
+                stores=penstock.stores,
+                ledger=penstock.ledger,
+                metrics=penstock.metrics,
+                settings=session.settings,
+                readiness=readiness,
+            )
+            if paths:
+                await read_into(penstock, session, paths, store_name)
+            server = make_server(app=app, settings=settings, readiness=readiness)
+            serving = asyncio.create_task(server.serve(sockets=[bound]), name="serve")
+            readiness.ready()
+            await _announce(penstock, address, settings.example_question)
+            if open_page:
+                await asyncio.to_thread(webbrowser.open, address)
+            await serving
+    finally:
+        bound.close()
+    return 0
+
+
+def _address(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _announce(penstock: Penstock, address: str, example: str) -> None:
+    names = ", ".join(store.name for store in await penstock.stores.list(OWNER.tenant)) or "none yet"
+    sys.stdout.write(
+        f"\nPenstock is ready.  Stores: {names}\n\n"
+        f"  Open    {address}\n"
+        f"  Or ask  curl -s {address}/v1/chat/completions -H 'Content-Type: application/json' \\\n"
+        f'            -d \'{{"messages": [{{"role": "user", "content": "{example}"}}]}}\'\n'
+        f"  API     base_url={address}/v1 with any OpenAI client\n"
+        f"  Stop    Ctrl-C\n\n"
+    )
+    sys.stdout.flush()

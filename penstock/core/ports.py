@@ -76,3 +76,32 @@ class Generator(Protocol):
     def generate(self, prompt: Prompt, ctx: Context) -> AsyncIterator[Delta]:
         """Deltas; the last one has `finish`. Closing the iterator frees the engine's slot at once."""
         ...
+
+
+class Source(Protocol):
+    """One thing to ingest.
+
+    `identity` tells it from every other source of its store, `name` is what people see of it; `stamp` changes whenever
+    the content may have, and comparing it reads nothing.
+    """
+
+    @property
+    def identity(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> Literal["file", "record"]:
+        """A record is a line of JSON Lines: `{_id, title?, text, attributes?}`."""
+        ...
+
+    @property
+    def stamp(self) -> str: ...
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def read(self) -> bytes:
+        """The content. Blocks; raises BadDocument."""
+        ...

@@ -48,8 +48,8 @@ class Principal(Value, frozen=True):
 class Block(Value, frozen=True):
     """One structural piece of a document, in reading order.
 
-    `text` is plain for headings and paragraphs; a list has an item a line, each beginning "- " or "1. "; a table
-    has a row a line as `| a | b |`, the first its header, the second the rule `| --- | --- |`; code stands in a fence of
+    `text` is plain for headings and paragraphs; a list has an item a line, each beginning "- " or "1. "; a table has
+    a row a line as `| a | b |`, the first its header, the second the rule `| --- | --- |`; code stands in a fence of
     backticks. `level` is 1 to 6 for headings, 0 otherwise. `page` counts from 1; 0 where the format has none.
     """
 

@@ -7,12 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from penstock.config import IngestSettings
 from penstock.core.errors import BadDocument
-from penstock.core.ports import Tokenizer
+from penstock.core.ports import Source, Tokenizer
 from penstock.core.types import Chunk, Document
 from penstock.ingest.chunk import chunk_document, embedding_text
-from penstock.ingest.parser import Parser
+from penstock.ingest.parser import ParseLimits, Parser
 from penstock.ingest.records import document_of
-from penstock.ingest.source import SourceItem
 
 READING = 1
 """Raised when parsing or splitting changes, so that unchanged files are read again."""
@@ -28,7 +27,7 @@ class FileReader:
         self._settings = settings
         self._tokenizer = tokenizer
         self._max_tokens = min(settings.chunk_tokens, tokenizer.max_tokens)
-        self._parser = Parser(limits=settings.limits(), workers=2)
+        self._parser = Parser(limits=ParseLimits(max_file_bytes=settings.max_file_bytes), workers=2)
         self._splitter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ingest-split")
 
     @property
@@ -42,7 +41,7 @@ class FileReader:
         await self._parser.stop()
         self._splitter.shutdown()
 
-    async def parse(self, content: bytes, source: SourceItem) -> Document:
+    async def parse(self, content: bytes, source: Source) -> Document:
         """Raises BadDocument."""
         if source.kind == "record":
             return document_of(content)

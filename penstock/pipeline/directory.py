@@ -11,11 +11,15 @@ from penstock.core.types import Store
 
 
 class OpenIndex(Index, Protocol):
-    """An index with a beginning and an end."""
+    """An index with a beginning and an end, which can be asked what it holds."""
 
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
+
+    async def holds(self, file_id: str, version: str) -> int:
+        """How many chunks there are of that version of the file."""
+        ...
 
 
 class IndexDirectory:

@@ -16,7 +16,7 @@ import msgspec
 
 from penstock.core.context import Context
 from penstock.core.errors import BadDocument
-from penstock.core.ports import Embedder
+from penstock.core.ports import Embedder, Source
 from penstock.core.types import Chunk, Document, Entry, Failure, FileRecord, Removal, Store, Vectors
 from penstock.pipeline.directory import OpenIndex
 from penstock.pipeline.identity import content_version, file_id_of
@@ -26,30 +26,6 @@ LOOK_AHEAD = 256
 """Sources compared with the ledger in one statement."""
 WAITING_DOCUMENTS = 64
 """Parsed documents that may wait for the encoder; bounds memory."""
-
-
-class Source(Protocol):
-    """One thing to ingest.
-
-    `identity` tells it from every other source of its store, `name` is what people see of it; `stamp` changes whenever
-    the content may have, and comparing it reads nothing.
-    """
-
-    @property
-    def identity(self) -> str: ...
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def stamp(self) -> str: ...
-
-    @property
-    def size_bytes(self) -> int: ...
-
-    def read(self) -> bytes:
-        """The content. Blocks; raises BadDocument."""
-        ...
 
 
 class Reader(Protocol):

@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from penstock.core.context import Context
-from penstock.core.errors import InvalidRequest
+from penstock.core.errors import InvalidRequest, StageUnavailable
 from penstock.core.ports import Embedder, Generator
 from penstock.core.types import Comparison, Compound, Delta, Found, Hit, Message, Prompt, Query, Sampling, Store
 from penstock.pipeline.directory import IndexDirectory
@@ -101,6 +101,8 @@ class QuestionPipeline:
         """The best hits of all the question's stores, best first. Raises InvalidRequest, DeadlineExceeded."""
         timings = Timings(metrics=self._metrics)
         self._check(question)
+        if not question.stores:
+            return Found(hits=()), timings
         with timings.stage("embed"):
             ctx.check("embed")
             vector = (await self._embedder.embed([question.text], ctx, kind="query"))[0]
@@ -133,6 +135,13 @@ class QuestionPipeline:
                 param="query",
                 code="question_too_long",
             )
+        for store in question.stores:
+            if store.embedder != self._embedder.model:
+                raise StageUnavailable(
+                    "search",
+                    f"store '{store.name}' holds vectors of {store.embedder}, and the encoder is "
+                    f"{self._embedder.model}. Set embed.model back, or ingest into a new store.",
+                )
 
 
 def merged(parts: Sequence[Found], limit: int) -> Found:

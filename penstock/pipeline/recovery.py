@@ -19,12 +19,6 @@ from penstock.pipeline.directory import OpenIndex
 from penstock.pipeline.document import completed
 
 
-class CountingIndex(OpenIndex, Protocol):
-    """An index that can say how many chunks it holds of one version of a file."""
-
-    async def holds(self, file_id: str, version: str) -> int: ...
-
-
 class Records(Protocol):
     """The part of the ledger that recovery needs."""
 
@@ -33,7 +27,7 @@ class Records(Protocol):
     async def put(self, records: Iterable[FileRecord]) -> None: ...
 
 
-async def recover(store: Store, index: CountingIndex, records: Records, ctx: Context) -> int:
+async def recover(store: Store, index: OpenIndex, records: Records, ctx: Context) -> int:
     """Settle every file that was being written when the process died. Returns how many there were.
 
     Doing it twice, or dying in the middle of it, changes nothing.

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from penstock.config import SearchSettings
 from penstock.core.context import Context
 from penstock.core.errors import DataDamaged, DiskFull, Setup
@@ -95,24 +97,23 @@ class EdgeIndex:
         self._searchers = self._writer = None
 
     def _open(self) -> None:
-        manifest = read_manifest(self._folder)
-        if manifest is None:
-            manifest = self._make()
+        manifest = read_manifest(self._folder) or self._make()
         if (manifest.model, manifest.dimension) != (self._model, self._dimension):
             raise Setup(
                 f"The vector store in {self._folder} was made with the embedding model '{manifest.model}' "
                 f"({manifest.dimension} dimensions), and the one in use is '{self._model}' ({self._dimension}). "
                 "Vectors of two models do not mix: set the old model again, or make a new store and ingest into it."
             )
-        words = Words(mean_words=manifest.mean_words, language=manifest.language)
-        live = LiveSegment(folder=self._folder / manifest.segments[-1], manifest=manifest, words=words)
+        live = self._segment(manifest)
         live.open()
-        self._words, self._live = words, live
+        self._words, self._live = Words(mean_words=manifest.mean_words, language=manifest.language), live
+
+    def _segment(self, manifest: Manifest) -> LiveSegment:
+        words = Words(mean_words=manifest.mean_words, language=manifest.language)
+        return LiveSegment(folder=self._folder / manifest.segments[-1], manifest=manifest, words=words)
 
     def _make(self) -> Manifest:
-        """A new store. The manifest comes last: a folder without one holds nothing that was acknowledged."""
-        if self._folder.exists() and any((self._folder / "live").glob("segments/*")):
-            raise DataDamaged(f"{self._folder} holds a vector store without its manifest. {remedy(self._folder)}")
+        """A new store. Its manifest comes last: a folder without one holds nothing that was acknowledged."""
         manifest = Manifest(
             model=self._model,
             dimension=self._dimension,
@@ -120,9 +121,16 @@ class EdgeIndex:
             mean_words=MEAN_WORDS,
             language=self._settings.language,
         )
-        self._check_room()
+        self._check_room(0)
+        live = self._segment(manifest)
         with translated(self._folder):
-            self._folder.mkdir(parents=True, exist_ok=True)
+            if live.exists():
+                live.open()
+                if live.count():
+                    raise DataDamaged(f"{self._folder} holds chunks but no manifest. {remedy(self._folder)}")
+                live.close()
+            else:
+                live.create()
             write_manifest(self._folder, manifest)
         return manifest
 
@@ -164,6 +172,8 @@ class EdgeIndex:
         ctx.check("index")
         if vectors.shape != (len(upserts), self._dimension):
             raise ValueError(f"vectors of shape {vectors.shape} for {len(upserts)} entries of {self._dimension}")
+        if not np.isfinite(vectors).all():
+            raise ValueError("vectors must be finite numbers")
         if not upserts and not removals:
             return
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -198,7 +208,7 @@ class EdgeIndex:
         outcomes: list[BaseException | None] = []
         for write in batch:
             try:
-                self._check_room()
+                self._check_room(_size_bytes(write))
                 live.apply(write.upserts, write.vectors, write.removals)
                 outcomes.append(None)
             except Exception as error:  # noqa: BLE001 - handed to the caller of that write
@@ -211,15 +221,14 @@ class EdgeIndex:
             return [error if outcome is None else outcome for outcome in outcomes]
         return outcomes
 
-    def _check_room(self) -> None:
+    def _check_room(self, size_bytes: int) -> None:
         """The shard writes through memory maps, and a full disk then kills the process: stop well before."""
         parent = next(path for path in (self._folder, *self._folder.parents) if path.exists())
-        left = self._room(parent)
-        if left < self._settings.min_free_bytes:
+        left, needed = self._room(parent), self._settings.min_free_bytes + size_bytes
+        if left < needed:
             raise DiskFull(
-                f"Only {left // 2**20} MiB are left on the disk of {self._folder}, and "
-                f"{self._settings.min_free_bytes // 2**20} MiB are kept free. Free some space and try again; "
-                "nothing acknowledged is lost."
+                f"Only {left // 2**20} MiB are left on the disk of {self._folder}, and {needed // 2**20} MiB are "
+                "needed. Free some space and try again; nothing acknowledged is lost."
             )
 
     # --- looking at the whole ---
@@ -229,6 +238,11 @@ class EdgeIndex:
         live, _ = self._opened()
         return await asyncio.get_running_loop().run_in_executor(self._searchers, live.count)
 
+    async def holds(self, file_id: str, version: str) -> int:
+        """Chunks of that version of the file."""
+        live, _ = self._opened()
+        return await asyncio.get_running_loop().run_in_executor(self._searchers, live.holds, file_id, version)
+
     async def dump(self) -> list[Line]:
         """Every chunk, sorted: what two stores must agree in to be the same."""
         return await asyncio.get_running_loop().run_in_executor(self._searchers, self._dump)
@@ -237,3 +251,9 @@ class EdgeIndex:
         live, _ = self._opened()
         with translated(self._folder):
             return sorted(line_of(entry, vector) for entry, vector in live.entries())
+
+
+def _size_bytes(write: Write) -> int:
+    """What a write may take on disk, counted generously: in the log and in the segment, with its index."""
+    texts = sum(len(entry.chunk.text.encode()) for entry in write.upserts)
+    return 4 * (texts + write.vectors.nbytes + 1024 * len(write.upserts))

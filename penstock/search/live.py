@@ -27,6 +27,7 @@ from uuid import UUID
 
 import numpy as np
 from qdrant_edge import (
+    CountRequest,
     Distance,
     EdgeConfig,
     EdgeOptimizersConfig,
@@ -87,11 +88,13 @@ class LiveSegment:
 
     # --- opening and closing ---
 
+    def exists(self) -> bool:
+        """Whether there is anything to open."""
+        return self._folder.exists()
+
     def open(self) -> None:
-        """Open the shard, or make it where its folder is missing, and take back what a crash left half done."""
-        with translated(self._folder):
-            if not self._folder.exists():
-                self._create()
+        """Open the shard, and take back what a crash left half done."""
+        with translated(self._folder.parent):
             self._shard = EdgeShard.load(str(self._folder))
             self._take_back()
             self._number_fields = set(self._shard.info().payload_schema)
@@ -100,10 +103,10 @@ class LiveSegment:
         """Sync and let go. Nothing acknowledged depends on it."""
         shard, self._shard = self._shard, None
         if shard is not None:
-            with translated(self._folder), self._gate.alone():
+            with translated(self._folder.parent), self._gate.alone():
                 shard.close()
 
-    def _create(self) -> None:
+    def create(self) -> None:
         """A new shard, made beside its place and then moved there, so that a crash leaves all of it or nothing."""
         beside = self._folder.with_name(f"{self._folder.name}.new")
         shutil.rmtree(beside, ignore_errors=True)
@@ -149,7 +152,7 @@ class LiveSegment:
 
         Removals look at what was there before; the upserts of the same write survive them.
         """
-        with self._writing, translated(self._folder):
+        with self._writing, translated(self._folder.parent):
             if self._suspect:
                 self._reopen()
             if self._unfinished is not None:
@@ -208,7 +211,7 @@ class LiveSegment:
 
     def flush(self) -> None:
         """Make everything applied so far survive a power cut."""
-        with self._writing, translated(self._folder):
+        with self._writing, translated(self._folder.parent):
             try:
                 self._open_shard.flush()
             except BaseException:
@@ -261,6 +264,13 @@ class LiveSegment:
                 yield entry_of(record.payload or {}), np.asarray(vectors[DENSE], np.float32)
             if offset is None:
                 return
+
+    def holds(self, file_id: str, version: str) -> int:
+        """Finished chunks of that version of the file."""
+        wanted = [FieldCondition(FILE, match=MatchValue(file_id)), FieldCondition(VERSION, match=MatchValue(version))]
+        with self._gate.shared():
+            staged = [] if self._unfinished is None else [self._staged(self._unfinished)]
+            return self._open_shard.count(CountRequest(filter=Filter(must=[*wanted], must_not=[*staged]), exact=True))
 
     def count(self) -> int:
         """Finished chunks."""
