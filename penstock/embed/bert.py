@@ -1,51 +1,107 @@
 """The BERT graph for OpenVINO, straight from safetensors: no torch, no export.
 
-ids, mask ─ embeddings ─ [attention ─ feed-forward] × layers ─ pooling ─ unit length
+    ids, mask ─ embeddings ─ [attention ─ feed-forward] × layers ─ token states
+
+BERT, RoBERTa and XLM-RoBERTa, DistilBERT. Others (MPNet, ModernBERT, …) come in through their ONNX or OpenVINO form.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
 from openvino import opset15 as op
 
 from penstock.core.errors import ModelMissing
-from penstock.embed.pooling import pooled
-from penstock.embed.recipe import Pooling, read_json
+from penstock.core.types import Value
 from penstock.embed.weights import Weights
 
-ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu")
 MASKED = np.float32(-1e4)
+SHARED_FROM = 10_000
+"""Arrays of more elements are used where they lie in the file, smaller ones are copied."""
 
 
-def build_bert(folder: Path, weights_file: Path, *, pooling: Pooling) -> ov.Model:
-    """Inputs ids and mask, int32 [batch, tokens]; output float32 [batch, width], rows of unit length.
+class Shape(Value, frozen=True):
+    """What the graph needs of a model's config.json."""
 
-    Raises ModelMissing for a model that is not of the BERT family.
-    """
-    config = read_json(folder / "config.json")
+    layers: int
+    heads: int
+    activation: str
+    eps: float
+    first_position: int
+    int8: bool = False
+
+
+class Names(Value, frozen=True):
+    """What a family calls its arrays."""
+
+    layer: str = "encoder.layer."
+    query: str = "attention.self.query."
+    key: str = "attention.self.key."
+    value: str = "attention.self.value."
+    mixed: str = "attention.output.dense."
+    mixed_norm: str = "attention.output.LayerNorm."
+    inner: str = "intermediate.dense."
+    outer: str = "output.dense."
+    outer_norm: str = "output.LayerNorm."
+
+
+DISTIL = Names(
+    layer="transformer.layer.",
+    query="attention.q_lin.",
+    key="attention.k_lin.",
+    value="attention.v_lin.",
+    mixed="attention.out_lin.",
+    mixed_norm="sa_layer_norm.",
+    inner="ffn.lin1.",
+    outer="ffn.lin2.",
+    outer_norm="output_layer_norm.",
+)
+ACTIVATIONS = {"gelu": "erf", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh", "relu": ""}
+
+
+def shape_of(config: dict[str, Any], *, int8: bool = False) -> Shape:
+    """Raises ModelMissing for a model that is not of this family."""
     kind = str(config.get("model_type"))
-    if kind != "bert" or config.get("hidden_act", "gelu") not in ACTIVATIONS:
+    activation = str(config.get("hidden_act") or config.get("activation") or "gelu")
+    positions = config.get("position_embedding_type", "absolute")
+    known = kind in {"bert", "roberta", "xlm-roberta", "camembert", "distilbert"}
+    if not known or activation not in ACTIVATIONS or positions != "absolute":
         raise ModelMissing(
-            f"{folder}: a safetensors model of type '{kind}' is not supported (bert is). "
-            "Take the model's ONNX or OpenVINO form instead.",
+            f"A safetensors model of type '{kind}' (activation {activation}, positions {positions}) is not supported: "
+            "bert, roberta, xlm-roberta and distilbert are. Take the model's ONNX or OpenVINO form instead.",
             param="embed.model",
         )
-    weights = Weights(weights_file)
-    ids = op.parameter([-1, -1], np.int32, name="ids")
-    mask = op.parameter([-1, -1], np.int32, name="mask")
+    distil = kind == "distilbert"
+    return Shape(
+        layers=int(config["n_layers" if distil else "num_hidden_layers"]),
+        heads=int(config["n_heads" if distil else "num_attention_heads"]),
+        activation=activation,
+        eps=float(config.get("layer_norm_eps", 1e-12)),
+        # RoBERTa counts positions from the one after the padding's id.
+        first_position=0 if kind in {"bert", "distilbert"} else int(config.get("pad_token_id", 1)) + 1,
+        int8=int8,
+    )
+
+
+def bert_states(ids: Any, mask: Any, weights: Weights, shape: Shape) -> Any:
+    """Token states, float32 [batch, tokens, width]. Padding must be on the right."""
+    names = DISTIL if f"{DISTIL.layer}0.{DISTIL.query}weight" in weights else Names()
     bias = _attention_bias(mask)
-    states = _embeddings(ids, weights, eps=float(config.get("layer_norm_eps", 1e-12)))
-    for layer in range(int(config["num_hidden_layers"])):
-        states = _layer(states, bias, weights.under(f"encoder.layer.{layer}."), config)
-    return ov.Model([pooled(states, mask, pooling)], [ids, mask], "penstock-encoder")
+    states = _embeddings(ids, weights, shape)
+    for number in range(shape.layers):
+        layer = weights.under(f"{names.layer}{number}.")
+        attended = _attention(states, bias, layer, names, shape)
+        states = _norm(op.add(states, attended), layer.under(names.mixed_norm), shape)
+        inner = _activation(_linear(states, layer.under(names.inner), shape), shape)
+        outer = _linear(inner, layer.under(names.outer), shape)
+        states = _norm(op.add(states, outer), layer.under(names.outer_norm), shape)
+    return states
 
 
 def _const(value: Any) -> Any:
-    return op.constant(np.asarray(value, order="C"))
+    array = np.asarray(value, order="C")
+    return op.constant(array, shared_memory=True) if array.size > SHARED_FROM else op.constant(array)
 
 
 def _attention_bias(mask: Any) -> Any:
@@ -54,55 +110,57 @@ def _attention_bias(mask: Any) -> Any:
     return op.unsqueeze(op.multiply(absent, _const(MASKED)), _const(np.array([1, 2])))
 
 
-def _embeddings(ids: Any, weights: Weights, *, eps: float) -> Any:
+def _embeddings(ids: Any, weights: Weights, shape: Shape) -> Any:
     zero = _const(np.int32(0))
     tokens = op.gather(op.shape_of(ids, "i32"), _const(np.int32(1)), zero)
     positions = op.range(zero, tokens, _const(np.int32(1)), "i32")
-    # Every token is of type 0, so that row is added to the positions once and for all.
-    table = weights["embeddings.position_embeddings.weight"] + weights["embeddings.token_type_embeddings.weight"][0]
+    table = weights["embeddings.position_embeddings.weight"][shape.first_position :]
+    if "embeddings.token_type_embeddings.weight" in weights:
+        # Every token is of type 0, so that row is added to the positions once and for all.
+        table = table + weights["embeddings.token_type_embeddings.weight"][0]
     words = op.gather(_const(weights["embeddings.word_embeddings.weight"]), ids, zero)
-    return _norm(
-        op.add(words, op.gather(_const(table), positions, zero)), weights.under("embeddings.LayerNorm."), eps=eps
-    )
+    placed = op.add(words, op.gather(_const(table), positions, zero))
+    return _norm(placed, weights.under("embeddings.LayerNorm."), shape)
 
 
-def _layer(states: Any, bias: Any, weights: Weights, config: dict[str, Any]) -> Any:
-    eps = float(config.get("layer_norm_eps", 1e-12))
-    attended = _attention(states, bias, weights.under("attention."), heads=int(config["num_attention_heads"]))
-    states = _norm(op.add(states, attended), weights.under("attention.output.LayerNorm."), eps=eps)
-    inner = _activation(_linear(states, weights.under("intermediate.dense.")), str(config.get("hidden_act", "gelu")))
-    return _norm(
-        op.add(states, _linear(inner, weights.under("output.dense."))), weights.under("output.LayerNorm."), eps=eps
-    )
-
-
-def _attention(states: Any, bias: Any, weights: Weights, *, heads: int) -> Any:
-    width = weights["self.query.weight"].shape[0]
+def _attention(states: Any, bias: Any, layer: Weights, names: Names, shape: Shape) -> Any:
+    width = layer.under(names.query)["weight"].shape[0]
 
     def split(name: str) -> Any:
-        rows = _linear(states, weights.under(f"self.{name}."))
-        rows = op.reshape(rows, _const(np.array([0, 0, heads, width // heads])), special_zero=True)
+        rows = _linear(states, layer.under(name), shape)
+        rows = op.reshape(rows, _const(np.array([0, 0, shape.heads, width // shape.heads])), special_zero=True)
         return op.transpose(rows, _const(np.array([0, 2, 1, 3])))
 
-    mixed = op.scaled_dot_product_attention(split("query"), split("key"), split("value"), bias, causal=False)
-    mixed = op.reshape(
-        op.transpose(mixed, _const(np.array([0, 2, 1, 3]))), _const(np.array([0, 0, width])), special_zero=True
+    # One product for query, key and value together was tried: no difference in time.
+    heads = op.scaled_dot_product_attention(
+        split(names.query), split(names.key), split(names.value), bias, causal=False
     )
-    return _linear(mixed, weights.under("output.dense."))
+    rows = op.transpose(heads, _const(np.array([0, 2, 1, 3])))
+    return _linear(
+        op.reshape(rows, _const(np.array([0, 0, width])), special_zero=True), layer.under(names.mixed), shape
+    )
 
 
-def _linear(rows: Any, weights: Weights) -> Any:
-    product = op.matmul(rows, _const(weights["weight"]), transpose_a=False, transpose_b=True)
+def _linear(rows: Any, weights: Weights, shape: Shape) -> Any:
+    matrix = weights["weight"]
+    factor = _int8(matrix) if shape.int8 else _const(matrix)
+    product = op.matmul(rows, factor, transpose_a=False, transpose_b=True)
     return op.add(product, _const(weights["bias"].reshape(1, 1, -1)))
 
 
-def _norm(rows: Any, weights: Weights, *, eps: float) -> Any:
-    centred = op.mvn(rows, _const(np.array([-1])), normalize_variance=True, eps=eps, eps_mode="inside_sqrt")
+def _int8(matrix: np.ndarray[Any, Any]) -> Any:
+    """The matrix as whole numbers of eight bits with a scale for each output, in the form the engine recognises."""
+    scale = np.maximum(np.abs(matrix).max(axis=1, keepdims=True), np.float32(1e-12)) / np.float32(127)
+    whole = np.rint(matrix / scale).astype(np.int8)
+    return op.multiply(op.convert(op.constant(whole), "f32"), op.constant(scale.astype(np.float32)))
+
+
+def _norm(rows: Any, weights: Weights, shape: Shape) -> Any:
+    centred = op.mvn(rows, _const(np.array([-1])), normalize_variance=True, eps=shape.eps, eps_mode="inside_sqrt")
     scaled = op.multiply(centred, _const(weights["weight"].reshape(1, 1, -1)))
     return op.add(scaled, _const(weights["bias"].reshape(1, 1, -1)))
 
 
-def _activation(rows: Any, name: str) -> Any:
-    if name == "relu":
-        return op.relu(rows)
-    return op.gelu(rows, "erf" if name == "gelu" else "tanh")
+def _activation(rows: Any, shape: Shape) -> Any:
+    form = ACTIVATIONS[shape.activation]
+    return op.gelu(rows, form) if form else op.relu(rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
+import httpx2
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
@@ -42,7 +42,7 @@ def download(model: str, *, revision: str | None, connect_timeout_s: float) -> P
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else "an error"
         raise Unreachable(f"the hub answered {status} (a wrong name, or a model that needs a token)") from error
-    except (httpx.HTTPError, OSError, LocalEntryNotFoundError) as error:
+    except (httpx2.HTTPError, OSError, LocalEntryNotFoundError) as error:
         raise Unreachable(f"the hub cannot be reached ({type(error).__name__})") from error
     except ValueError as error:
         raise Unreachable(f"it is not a name on the hub ({error})") from error

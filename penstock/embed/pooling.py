@@ -29,4 +29,9 @@ def pooled(states: Any, mask: Any, pooling: Pooling) -> Any:
         last = op.subtract(op.reduce_sum(mask, tokens, keep_dims=False), op.constant(np.int32(1)))
         rows = op.gather(states, op.unsqueeze(last, tokens), op.constant(np.int32(1)), batch_dims=1)
         rows = op.squeeze(rows, tokens)
-    return op.normalize_l2(rows, tokens, 1e-12, "max")
+    return normalised(rows)
+
+
+def normalised(rows: Any) -> Any:
+    """Rows of length 1."""
+    return op.normalize_l2(rows, op.constant(np.array([1])), 1e-12, "max")

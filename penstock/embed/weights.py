@@ -1,47 +1,100 @@
-"""A safetensors file as named arrays, read one at a time, so that no second copy of the whole stays in memory."""
+"""A safetensors file as named arrays, mapped into memory and not copied.
+
+The format: eight bytes of length, a JSON header of names, types and offsets, then the raw arrays.
+"""
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from penstock.core.errors import ModelMissing
 
+WORDS = "embeddings.word_embeddings.weight"
+
+
+class Tensor(msgspec.Struct, frozen=True):
+    """One array's entry in the header."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
+
+
+class WeightsFile:
+    """An open file. Arrays stay valid while it is; pages that are no longer read can be given back.
+
+    The mapping is private and writable because the engine takes no read-only array; nothing writes to it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Raises ModelMissing when the file is damaged."""
+        self.file = file
+        try:
+            with file.open("rb") as stream:
+                self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+            header_bytes = int.from_bytes(self._map[:8], "little")
+            self._start = 8 + header_bytes
+            header = msgspec.json.decode(self._map[8 : self._start], type=dict[str, Any])
+            header.pop("__metadata__", None)
+            self.tensors = msgspec.convert(header, dict[str, Tensor])
+            ends = [tensor.data_offsets[1] for tensor in self.tensors.values()]
+        except (OSError, ValueError, msgspec.MsgspecError) as error:
+            raise self._damaged(str(error)) from error
+        if self._start + max(ends, default=0) > len(self._map):
+            raise self._damaged("it is shorter than its header says")
+
+    def read(self, name: str) -> NDArray[np.float32]:
+        """As float32; the file's own memory where that is its type. Raises ModelMissing."""
+        tensor = self.tensors.get(name)
+        if tensor is None:
+            raise self._damaged(f"it has no array '{name}'")
+        begin, end = tensor.data_offsets
+        raw = memoryview(self._map)[self._start + begin : self._start + end]
+        try:
+            if tensor.dtype == "F32":
+                return np.frombuffer(raw, dtype=np.float32).reshape(tensor.shape)
+            if tensor.dtype == "F16":
+                return np.frombuffer(raw, dtype=np.float16).reshape(tensor.shape).astype(np.float32)
+            if tensor.dtype == "BF16":
+                # bfloat16 is the upper half of float32.
+                widened = np.frombuffer(raw, dtype=np.uint16).astype(np.uint32) << np.uint32(16)
+                return widened.view(np.float32).reshape(tensor.shape)
+        except ValueError as error:
+            raise self._damaged(str(error)) from error
+        raise self._damaged(f"array '{name}' is of type {tensor.dtype}, not F32, F16 or BF16")
+
+    def give_back_pages(self) -> None:
+        """Let the system take the pages back; what is read again comes from the file."""
+        self._map.madvise(mmap.MADV_DONTNEED)
+
+    def _damaged(self, detail: str) -> ModelMissing:
+        return ModelMissing(f"{self.file} cannot be used: {detail}. Fetch the model again.", param="embed.model")
+
 
 class Weights:
-    """The arrays of a file, or those whose names begin with a prefix, as float32."""
+    """The arrays of a file whose names begin with a prefix."""
 
-    def __init__(self, file: Path, *, handle: Any = None, prefix: str | None = None) -> None:
-        self._file = file
-        try:
-            self._handle = handle if handle is not None else safe_open(str(file), framework="np")
-        except (SafetensorError, OSError) as error:
-            raise ModelMissing(f"{file} is damaged: {error}. Fetch the model again.", param="embed.model") from error
-        self._names = frozenset(self._handle.keys())
-        self._prefix = prefix if prefix is not None else self._root()
-
-    def _root(self) -> str:
-        """Files made from a model with a head put the encoder under a name of its own."""
-        for name in self._names:
-            if name.endswith("embeddings.word_embeddings.weight"):
-                return str(name).removesuffix("embeddings.word_embeddings.weight")
-        return ""
+    def __init__(self, file: WeightsFile, *, prefix: str | None = None) -> None:
+        self.file = file
+        self._prefix = _root(file) if prefix is None else prefix
 
     def under(self, prefix: str) -> Weights:
         """The arrays whose names go on with `prefix`."""
-        return Weights(self._file, handle=self._handle, prefix=self._prefix + prefix)
+        return Weights(self.file, prefix=self._prefix + prefix)
 
     def __contains__(self, name: str) -> bool:
-        return self._prefix + name in self._names
+        return self._prefix + name in self.file.tensors
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
-        """Raises ModelMissing, naming the array that the file lacks."""
-        full = self._prefix + name
-        if full not in self._names:
-            raise ModelMissing(f"{self._file} has no array '{full}'. Fetch the model again.", param="embed.model")
-        array: NDArray[np.float32] = np.asarray(self._handle.get_tensor(full), dtype=np.float32)
-        return array
+        return self.file.read(self._prefix + name)
+
+
+def _root(file: WeightsFile) -> str:
+    """Files made from a model with a head put the encoder under a name of its own: 'bert.', 'roberta.'."""
+    return next((name.removesuffix(WORDS) for name in file.tensors if name.endswith(WORDS)), "")

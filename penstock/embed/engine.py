@@ -1,0 +1,89 @@
+"""A graph compiled for this machine's CPU."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import Any
+
+import numpy as np
+import openvino as ov
+
+from penstock.core.types import Value, Vectors
+from penstock.embed.batches import Ids
+from penstock.embed.graph import Graph
+
+
+class Totals(Value, frozen=True):
+    """What went through since the start."""
+
+    batches: int = 0
+    texts: int = 0
+    tokens: int = 0
+    padding: int = 0
+    """Tokens that only fill a batch up to its longest text."""
+
+
+class Engine:
+    """Compiled at `start`, or by the first `run`. `run` may be called from several threads; `streams` run at once."""
+
+    def __init__(self, *, core: ov.Core, graph: Graph, precision: str, streams: int, threads: int) -> None:
+        self._core = core
+        self._graph = graph
+        self._streams = streams
+        self._properties: dict[str, Any] = {
+            "NUM_STREAMS": str(streams),
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+        }
+        if precision == "int8":
+            # One scale for each token's activations; on a CPU without int8 dot products the engine leaves it out.
+            self._properties["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = str(2**63)
+        self._idle: queue.SimpleQueue[Any] | None = None
+        self._wanted: tuple[tuple[str, Any], ...] = ()
+        self._lock = threading.Lock()
+        self.totals = Totals()
+
+    def start(self) -> None:
+        """Compile; blocks. Again does nothing."""
+        with self._lock:
+            if self._idle is not None:
+                return
+            compiled = self._core.compile_model(self._graph.model, "CPU", self._properties)
+            self._wanted = tuple((port.get_any_name(), port.element_type.to_dtype()) for port in compiled.inputs)
+            idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
+            for _ in range(self._streams):
+                idle.put(compiled.create_infer_request())
+            self._idle = idle
+            self._graph.give_back_pages()
+
+    def run(self, ids: Ids, mask: Ids) -> Vectors:
+        """A vector for each row; blocks."""
+        self.start()
+        assert self._idle is not None
+        request = self._idle.get()
+        try:
+            request.infer({name: _input(name, ids, mask).astype(kind, copy=False) for name, kind in self._wanted})
+            vectors: Vectors = np.array(request.get_output_tensor(0).data, dtype=np.float32)
+        finally:
+            self._idle.put(request)
+        tokens = int(mask.sum())
+        with self._lock:
+            seen = self.totals
+            self.totals = Totals(
+                batches=seen.batches + 1,
+                texts=seen.texts + len(ids),
+                tokens=seen.tokens + tokens,
+                padding=seen.padding + mask.size - tokens,
+            )
+        return vectors
+
+
+def _input(name: str, ids: Ids, mask: Ids) -> Ids:
+    if name == "input_ids":
+        return ids
+    if name == "attention_mask":
+        return mask
+    if name == "position_ids":
+        return np.broadcast_to(np.arange(ids.shape[1], dtype=np.int32), ids.shape)
+    return np.zeros_like(ids)  # token_type_ids: all of the first type
