@@ -47,7 +47,7 @@ class Penstock:
         self.ledger = Ledger(database=self._database)
         self.embedder = OpenVinoEmbedder(
             model=settings.embed.model,
-            revision=settings.embed.revision,
+            revision=settings.embed.revision or None,
             precision=settings.embed.precision,
             batch_tokens=settings.embed.batch_tokens,
             threads=settings.embed.threads,
@@ -63,15 +63,18 @@ class Penstock:
             max_question_chars=settings.server.max_question_chars,
         )
 
-    async def start(self, *, address: str = "") -> None:
+    async def start(self, *, address: str = "", encoder: bool = True) -> None:
         """Take the data folder, open the catalog and every store, load the encoder, settle what a crash left.
 
-        Raises Setup errors that say what to do. `address` is what a second process is told.
+        Raises Setup errors that say what to do. `address` is what a second process is told. Without the encoder there
+        is nothing to ask and nothing to ingest, only to look at.
         """
         self._lock.acquire(address=address)
         await self._database.start()
         # Loading the encoder and opening the stores take about as long as each other, and neither needs the other.
-        loading = asyncio.create_task(asyncio.to_thread(self.embedder.start), name="load-encoder")
+        loading = asyncio.create_task(
+            asyncio.to_thread(self.embedder.start if encoder else _nothing), name="load-encoder"
+        )
         try:
             for store in await self.stores.list(None):
                 index = await self.indexes.of(store)
@@ -154,6 +157,10 @@ class Penstock:
             dimension=store.dimension,
             settings=self.settings.search,
         )
+
+
+def _nothing() -> None:
+    """In the place of an encoder that is not wanted."""
 
 
 class OneEngine:

@@ -30,11 +30,11 @@ class Session(msgspec.Struct, frozen=True):
         return self.loaded.settings
 
     @asynccontextmanager
-    async def assembled(self, *, address: str = "") -> AsyncIterator[Penstock]:
+    async def assembled(self, *, address: str = "", encoder: bool = True) -> AsyncIterator[Penstock]:
         """The program, started, and stopped at the end. `address` tells others who holds the data folder."""
         penstock = Penstock(settings=self.settings)
         try:
-            await penstock.start(address=address)
+            await penstock.start(address=address, encoder=encoder)
             yield penstock
         finally:
             await penstock.stop()

@@ -12,7 +12,7 @@ from penstock.cli.session import OWNER, Session
 
 
 async def stores(session: Session, *, as_json: bool) -> int:
-    async with session.assembled() as penstock:
+    async with session.assembled(encoder=False) as penstock:
         rows = [
             {
                 "id": store.id,
@@ -40,7 +40,7 @@ async def stores(session: Session, *, as_json: bool) -> int:
 
 
 async def dump(session: Session, name: str) -> int:
-    async with session.assembled() as penstock:
+    async with session.assembled(encoder=False) as penstock:
         async for line in penstock.dump(await penstock.stores.get(OWNER.tenant, name)):
             sys.stdout.write(line + "\n")
     return 0
