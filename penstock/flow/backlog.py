@@ -41,18 +41,21 @@ class Entry(Generic[T, R]):
 
 
 class Group(Generic[T, R]):
-    """Entries that run together. `live` counts the callers who still wait; at zero the run is cancelled."""
+    """Entries that run together."""
 
-    __slots__ = ("entries", "live", "priority", "started_s", "task")
+    __slots__ = ("entries", "priority", "started_s", "task")
 
     def __init__(self, entries: Sequence[Entry[T, R]], priority: Priority, started_s: float) -> None:
         self.entries = entries
         self.priority = priority
         self.started_s = started_s
-        self.live = len(entries)
         self.task: asyncio.Task[None] | None = None
         for entry in entries:
             entry.group = self
+
+    def is_over(self) -> bool:
+        """Whether nobody waits for any of it."""
+        return all(entry.future.done() for entry in self.entries)
 
 
 class Lane(Generic[T, R]):

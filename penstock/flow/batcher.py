@@ -180,10 +180,8 @@ class Batcher(Generic[T, R]):
             entry.future.exception()  # Seen: a result that came in the same turn is nobody's loss.
         self._lanes[entry.context.priority].leave(entry)
         group, entry.group = entry.group, None
-        if group is not None:
-            group.live -= 1
-            if not group.live and group.task is not None:
-                group.task.cancel()
+        if group is not None and group.task is not None and group.is_over():
+            group.task.cancel()
         self._hush()
 
     def _sweep_by(self, deadline_s: float, now_s: float) -> None:

@@ -12,7 +12,8 @@ target that just recovered meets no wave.
     async with breaker.attempt():
         ...                        # StageUnavailable while open
 
-A caller's own mistake, and a caller who left, say nothing of the target. A deadline counts only when the call had
+A caller's own mistake, a caller who left, and a refusal because the target is full say nothing against it: opening on
+Overloaded would turn a full house into a closed one. A deadline counts only when the call had
 `patience_s`, so that callers with tiny deadlines cannot close a target for the others.
 """
 
@@ -25,7 +26,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from penstock.core.context import MONOTONIC, Clock
-from penstock.core.errors import DeadlineExceeded, InvalidRequest, RateLimited, StageUnavailable
+from penstock.core.errors import DeadlineExceeded, InvalidRequest, Overloaded, StageUnavailable
 
 State = Literal["closed", "open", "half_open", "ramp"]
 
@@ -173,7 +174,7 @@ def _verdict(error: BaseException | None, took_s: float, patience_s: float) -> b
         return True
     if isinstance(error, DeadlineExceeded) and took_s < patience_s:
         return None
-    if isinstance(error, InvalidRequest | RateLimited | asyncio.CancelledError | GeneratorExit):
+    if isinstance(error, InvalidRequest | Overloaded | asyncio.CancelledError | GeneratorExit):
         return None
     return False
 

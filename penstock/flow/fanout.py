@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from penstock.core.context import Context
-from penstock.core.errors import DeadlineExceeded, StageUnavailable
+from penstock.core.errors import DeadlineExceeded, InvalidRequest, PenstockError, StageUnavailable
 
 T = TypeVar("T")
 
@@ -43,7 +43,10 @@ async def scatter(
     least: int = 1,
     stage: str = "fanout",
 ) -> Gathered[T]:
-    """All results that come in time. Raises StageUnavailable when they are fewer than `least`, or than all asked."""
+    """All results that come in time. Raises when they are fewer than `least` (or than all, if fewer were asked).
+
+    Then: an InvalidRequest if one of them says so, DeadlineExceeded if all were late, else StageUnavailable.
+    """
     if not calls:
         return Gathered({}, {})
     inner = ctx.within(max(0.0, ctx.remaining_s() - spare_s))
@@ -68,6 +71,16 @@ async def scatter(
         else:
             missing[name] = error
     if len(results) < min(least, len(calls)):
-        reasons = "; ".join(f"{name}: {error}" for name, error in missing.items())
-        raise StageUnavailable(stage, f"{len(results)} of {len(calls)} answered ({reasons})")
+        raise _too_few(stage, len(calls), missing)
     return Gathered(results, missing)
+
+
+def _too_few(stage: str, asked: int, missing: Mapping[str, BaseException]) -> PenstockError:
+    errors = list(missing.values())
+    for error in errors:
+        if isinstance(error, InvalidRequest):
+            return error  # The question is wrong; asking elsewhere would not help.
+    if all(isinstance(error, DeadlineExceeded) for error in errors):
+        return DeadlineExceeded(stage=stage)
+    reasons = "; ".join(f"{name}: {error}" for name, error in missing.items())
+    return StageUnavailable(stage, f"{asked - len(missing)} of {asked} answered ({reasons})")
