@@ -9,7 +9,7 @@ question's hits, against the pieces that hold a known answer).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import msgspec
@@ -130,10 +130,10 @@ def features(asked: Asked, reads: Sequence[Read]) -> tuple[NDArray[np.float64], 
     return np.array(rows), places
 
 
-def rank(asked: Asked, reads: Sequence[Read]) -> list[Ranked]:
+def rank(asked: Asked, reads: Sequence[Read], weights: Mapping[str, float] = WEIGHTS) -> list[Ranked]:
     """All pieces, best first; headings never answer."""
     table, places = features(asked, reads)
-    scores = table @ np.array([WEIGHTS[name] for name in FEATURES])
+    scores = table @ np.array([weights[name] for name in FEATURES])
     ranked = [Ranked(h, p, float(scores[i])) for i, (h, p) in enumerate(places) if reads[h].pieces[p].kind != "heading"]
     ranked.sort(key=lambda each: (-each.score, each.hit, each.piece))
     return ranked

@@ -10,20 +10,20 @@ there only their frequency among the hits (see scoring.py) keeps them down.
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 import Stemmer
 
-WORD = re.compile(r"\w+")
+MAX_WORD = 40
+"""Characters of a word; a longer run of letters is no word, and falls in pieces."""
+
+WORD = re.compile(rf"\w{{1,{MAX_WORD}}}")
 UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 """Scripts written without spaces: Thai, Lao, Burmese, Khmer, kana, Han. Their words are pairs of characters."""
 
 BROKEN = re.compile("[\ud800-\udfff]")
 """Halves of characters, which no encoding knows; native code refuses them."""
-
-MAX_WORD = 40
-"""Characters of a word that count; a longer run of letters is no word."""
 
 RAREST = 8.0
 """Rarity of an unknown word, a little above the rarest one in the list."""
@@ -31,17 +31,22 @@ RAREST = 8.0
 
 def stems(text: str) -> list[str]:
     """The words of `text` in order, comparable."""
+    return [_stem(word) for word in _words(text)]
+
+
+@lru_cache(maxsize=30_000)
+def _stem(word: str) -> str:
+    # A stemmer is not for several threads at once; making one costs less than a lock.
+    stem: str = Stemmer.Stemmer("english", 0).stemWord(word)
+    return stem
+
+
+def _words(text: str) -> list[str]:
     lowered = text.lower()
-    if not lowered.isascii():
-        lowered = BROKEN.sub("?", lowered)
-    words = WORD.findall(lowered)
-    if not lowered.isascii() and UNSPACED.search(lowered):
-        words = [part for word in words for part in _unspaced(word)]
-    if len(lowered) > MAX_WORD:
-        words = [word[:MAX_WORD] for word in words]
-    # A stemmer is not for several threads at once, and costs less than a lock: one per call.
-    stemmed: list[str] = Stemmer.Stemmer("english", 0).stemWords(words)
-    return stemmed
+    if lowered.isascii():
+        return WORD.findall(lowered)
+    words = WORD.findall(BROKEN.sub("?", lowered))
+    return [part for word in words for part in _unspaced(word)] if UNSPACED.search(lowered) else words
 
 
 def rarity(stem: str) -> float:
@@ -64,7 +69,6 @@ def _levels() -> dict[str, float]:
 
 
 def _unspaced(word: str) -> list[str]:
-    word = word[: 100 * MAX_WORD]
     parts: list[str] = []
     at = 0
     for run in UNSPACED.finditer(word):
