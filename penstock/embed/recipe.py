@@ -96,6 +96,6 @@ def _window(folder: Path) -> int:
     config = read_json(folder / "config.json")
     positions = int(config.get("max_position_embeddings") or 512)
     if config.get("model_type") in {"roberta", "xlm-roberta", "mpnet", "camembert"}:
-        positions -= 2  # positions count from the padding's id
+        positions -= int(config.get("pad_token_id", 1)) + 1  # they count positions from the one after the padding's id
     said = read_json(folder / "sentence_bert_config.json").get("max_seq_length")
     return min(int(said), positions) if said else positions
