@@ -44,7 +44,9 @@ class Presence:
             return
         from_outside = self._task.uncancel() > 0
         if kind is asyncio.CancelledError and not from_outside:
-            raise ClientGone from error if self.ended == "gone" else DeadlineExceeded(stage="answer")
+            if self.ended == "gone":
+                raise ClientGone from error
+            raise DeadlineExceeded(stage="answer") from error
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

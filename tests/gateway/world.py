@@ -16,7 +16,7 @@ import numpy as np
 
 from penstock.catalog.database import Database
 from penstock.catalog.ledger import Ledger
-from penstock.catalog.stores import Stores
+from penstock.catalog.stores import Stores, derived_id
 from penstock.config import SearchSettings, ServerSettings, Settings
 from penstock.core.context import Context, start_context
 from penstock.core.errors import NotFound
@@ -24,6 +24,7 @@ from penstock.core.ports import Generator, TextKind
 from penstock.core.types import Chunk, Delta, Entry, FileRecord, Principal, Prompt, Store, Usage, Vectors
 from penstock.gateway.app import create_app
 from penstock.gateway.readiness import Readiness
+from penstock.gateway.serve import bind, make_server
 from penstock.generate.extractive.engine import ExtractiveGenerator
 from penstock.pipeline.directory import IndexDirectory
 from penstock.pipeline.question import Chosen, QuestionPipeline
@@ -117,9 +118,11 @@ class Engines:
 
 
 class World:
-    """Everything below the gateway, and the gateway's app. `start` fills the store `rivers`."""
+    """Everything below the gateway, and the gateway's app. Its folder has the store `rivers` after `fill`."""
 
-    def __init__(self, *, folder: Path, engine: Scripted | None = None, **server: object) -> None:
+    def __init__(
+        self, *, folder: Path, engine: Scripted | None = None, first: str = "extractive", **server: object
+    ) -> None:
         self.folder = folder
         self.settings = Settings(data_dir=str(folder), server=ServerSettings(**server))  # type: ignore[arg-type]
         self.metrics = Metrics()
@@ -130,10 +133,11 @@ class World:
         self.stores = Stores(database=self._database)
         self.ledger = Ledger(database=self._database)
         self.indexes = IndexDirectory(open_index=self._index_of)
+        engines = [ExtractiveGenerator(max_sentences=2, abstain_below=0.05, cosines=False), self.engine]
         self.questions = QuestionPipeline(
             embedder=self.embedder,
             indexes=self.indexes,
-            router=Engines(ExtractiveGenerator(max_sentences=2, abstain_below=0.05, cosines=False), self.engine),
+            router=Engines(*(engines if first == "extractive" else reversed(engines))),
             metrics=self.metrics,
             max_question_chars=self.settings.server.max_question_chars,
         )
@@ -148,8 +152,15 @@ class World:
 
     async def start(self) -> None:
         await self._database.start()
-        self.rivers = await self.add("rivers", RIVERS)
         self.readiness.ready()
+
+    async def fill(self) -> None:
+        await self.add("rivers", RIVERS)
+
+    @property
+    def rivers(self) -> str:
+        """The store's id."""
+        return derived_id("default", "rivers")
 
     async def stop(self) -> None:
         await self.indexes.stop()
@@ -195,3 +206,38 @@ class World:
             dimension=store.dimension,
             settings=SearchSettings(),
         )
+
+
+class Live:
+    """The world's gateway on a real socket, in this event loop."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._sock = bind(host="127.0.0.1", port=0)
+        self.port: int = self._sock.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.server = make_server(app=world.app, settings=world.settings.server, readiness=world.readiness)
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._serving = asyncio.create_task(self.server.serve(sockets=[self._sock]))
+        while not self.server.started:
+            await asyncio.sleep(0)
+
+    async def stop(self) -> None:
+        if self.world.readiness.state != "stopping":
+            self.server.stop()
+        await self.stopped()
+
+    async def stopped(self) -> None:
+        assert self._serving is not None
+        await self._serving
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+
+def request_bytes(path: str, body: bytes, *, host: str = "127.0.0.1") -> bytes:
+    """A POST of JSON as it goes over the wire."""
+    head = f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    return head.encode() + body
