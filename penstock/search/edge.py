@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from penstock.config import SearchSettings
@@ -62,6 +63,7 @@ class EdgeIndex:
         self._settings = settings
         self._room = room
         self._live: LiveSegment | None = None
+        self._manifest: Manifest | None = None
         self._words: Words | None = None
         self._searchers: ThreadPoolExecutor | None = None
         self._writer: ThreadPoolExecutor | None = None
@@ -86,8 +88,7 @@ class EdgeIndex:
         if self._draining is not None:
             await self._draining
         if self._writer is not None and self._live is not None:
-            live, self._live = self._live, None
-            await asyncio.get_running_loop().run_in_executor(self._writer, live.close)
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._close)
         self._shut_threads()
 
     def _shut_threads(self) -> None:
@@ -105,8 +106,29 @@ class EdgeIndex:
                 "Vectors of two models do not mix: set the old model again, or make a new store and ingest into it."
             )
         live = self._segment(manifest)
+        if not live.exists():
+            raise DataDamaged(f"{self._folder} has lost its segment '{manifest.segments[-1]}'. {remedy(self._folder)}")
         live.open()
-        self._words, self._live = Words(mean_words=manifest.mean_words, language=manifest.language), live
+        if manifest.chunks_at_rest not in (None, live.count()):
+            lost = manifest.chunks_at_rest - live.count()
+            live.close()
+            raise DataDamaged(f"{lost} chunks are missing from {self._folder}. {remedy(self._folder)}")
+        self._words = Words(mean_words=manifest.mean_words, language=manifest.language)
+        self._live, self._manifest = live, manifest
+
+    def _close(self) -> None:
+        live, _ = self._opened()
+        self._live = None
+        live.close()
+        self._at_rest(live.count())
+
+    def _at_rest(self, chunks: int | None) -> None:
+        """Note in the manifest how many chunks lie there unchanging, or that they change."""
+        assert self._manifest is not None, "not opened"
+        if self._manifest.chunks_at_rest != chunks:
+            with translated(self._folder):
+                self._manifest = msgspec.structs.replace(self._manifest, chunks_at_rest=chunks)
+                write_manifest(self._folder, self._manifest)
 
     def _segment(self, manifest: Manifest) -> LiveSegment:
         words = Words(mean_words=manifest.mean_words, language=manifest.language)
@@ -209,6 +231,7 @@ class EdgeIndex:
         for write in batch:
             try:
                 self._check_room(_size_bytes(write))
+                self._at_rest(None)
                 live.apply(write.upserts, write.vectors, write.removals)
                 outcomes.append(None)
             except Exception as error:  # noqa: BLE001 - handed to the caller of that write

@@ -36,6 +36,11 @@ class Gate:
                 if not self._readers:
                     self._changed.notify_all()
 
+    @property
+    def writers_waiting(self) -> int:
+        """Writers that have come and are not inside yet."""
+        return self._writers_waiting
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Hold the gate with nobody else inside."""

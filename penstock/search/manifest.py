@@ -18,7 +18,7 @@ NAME = "manifest.json"
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`segments` are folder names beside the manifest; the last one is live, those before it are sealed.
 
-    What stands here was decided when the store was made and holds for its life: settings that change
+    All but the last field was decided when the store was made and holds for its life: settings that change
     how text or vectors are stored apply to new stores only.
     """
 
@@ -29,6 +29,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     mean_words: float
     language: str
     segments: tuple[str, ...] = ("live",)
+    chunks_at_rest: int | None = None
+    """How many chunks there were when the store was last closed; None from the first write on until then.
+    A store that has another number when it is opened was damaged in between."""
 
 
 def read_manifest(folder: Path) -> Manifest | None:
