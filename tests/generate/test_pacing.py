@@ -1,0 +1,77 @@
+import asyncio
+
+import pytest
+
+from penstock.core.context import start_context
+from penstock.core.errors import Overloaded
+from penstock.core.types import Principal
+from penstock.generate.faults import retry_after_s
+from penstock.generate.pacing import Key, KeyRing, duration_s
+
+
+class HandClock:
+    def __init__(self) -> None:
+        self.time_s = 100.0
+
+    def now_s(self) -> float:
+        return self.time_s
+
+
+async def test_a_key_whose_requests_are_used_up_rests_until_the_provider_resets_it() -> None:
+    clock = HandClock()
+    ring = KeyRing(keys=("one", "two"), clock=clock)
+    ctx = start_context(principal=Principal(), timeout_s=5.0, clock=clock)
+    first = await ring.take(ctx)
+    ring.heard(first, 200, {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "20s"})
+
+    taken = [await ring.take(ctx) for _ in range(3)]
+    clock.time_s += 20.0
+    later = {id(await ring.take(start_context(principal=Principal(), timeout_s=5.0, clock=clock))) for _ in range(2)}
+
+    assert first not in taken
+    assert id(first) in later
+
+
+async def test_what_is_left_is_counted_down_between_answers() -> None:
+    clock = HandClock()
+    ring = KeyRing(keys=("one",), clock=clock)
+    ctx = start_context(principal=Principal(), timeout_s=5.0, clock=clock)
+    ring.heard(await ring.take(ctx), 200, {"x-ratelimit-remaining-requests": "2", "x-ratelimit-reset-requests": "1m"})
+    await ring.take(ctx)
+    await ring.take(ctx)
+
+    with pytest.raises(Overloaded) as refused:
+        await ring.take(ctx)
+
+    assert refused.value.retry_after_s == 60.0
+
+
+async def test_a_request_waits_for_its_key_when_there_is_time() -> None:
+    ring = KeyRing(keys=("one",))
+    ctx = start_context(principal=Principal(), timeout_s=5.0)
+    key = await ring.take(ctx)
+    ring.heard(key, 429, {"Retry-After": "0"})
+
+    waiting = asyncio.create_task(ring.take(ctx))
+    await asyncio.sleep(0)
+
+    assert ring.waiting == 1
+    assert await waiting is key
+    assert ring.waiting == 0
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("6m0s", 360.0), ("1.5s", 1.5), ("20ms", 0.02), ("12", 12.0), ("", 0.0)])
+def test_durations_as_providers_write_them(text: str, seconds: float) -> None:
+    assert duration_s(text) == pytest.approx(seconds)
+
+
+def test_retry_after_is_read_in_all_its_forms() -> None:
+    assert retry_after_s({"Retry-After-Ms": "250"}) == 0.25
+    assert retry_after_s({"Retry-After": "3"}) == 3.0
+    assert retry_after_s({"Retry-After": "Mon, 01 Jan 2001 00:00:00 GMT"}) == 0.0
+    assert retry_after_s({"Retry-After": "soon"}) is None
+    assert retry_after_s({}) is None
+
+
+def test_a_key_does_not_show_itself() -> None:
+    assert "secret" not in repr(Key("secret"))
