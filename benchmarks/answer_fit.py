@@ -120,6 +120,7 @@ def fit_evidence(
 def _both(
     table: Floats, good: NDArray[np.bool_], weights: Floats, articles: NDArray[Any], chance: np.random.Generator
 ) -> dict[str, Any]:
+    far = weights == 1.0
     weights = np.where(good, ANSWERABLE / weights[good].sum(), (1 - ANSWERABLE) / weights[~good].sum()) * weights
     half = set(chance.permutation(np.unique(articles))[::2].tolist())
     mine = np.array([each in half for each in articles])
@@ -133,7 +134,8 @@ def _both(
             "weights": {SIGNS[i]: round(float(each), 2) for i, each in zip(chosen, fitted, strict=True)},
             "intercept": round(intercept, 2),
             "other_half_wrongly": round(float((sure[good[~mine]] < 0.5).mean()), 3),
-            "other_half_rightly": round(float((sure[~good[~mine] & (weights[~mine] > 0)] < 0.5).mean()), 3),
+            "other_half_rightly": round(float((sure[(~good & far)[~mine]] < 0.5).mean()), 3),
+            "other_half_near_misses_rightly": round(float((sure[(~good & ~far)[~mine]] < 0.5).mean()), 3),
         }
     return result
 

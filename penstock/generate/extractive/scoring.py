@@ -50,20 +50,20 @@ FEATURES = (
 )
 
 WEIGHTS: dict[str, float] = {
-    "covered": 4.6,
-    "covered_beside_title": 3.7,
-    "neighbours": 3.5,
-    "passage_covered": 3.0,
-    "dense": 17.6,
-    "pairs": 3.3,
-    "person": 1.4,
-    "time": 2.0,
-    "year": 3.3,
-    "place": 1.1,
-    "count": 2.4,
-    "reason": 0.5,
-    "similar": 4.0,
-    "question": -6.9,
+    "covered": 4.65,
+    "covered_beside_title": 3.73,
+    "neighbours": 3.62,
+    "passage_covered": 3.22,
+    "dense": 16.83,
+    "pairs": 3.27,
+    "person": 1.39,
+    "time": 1.91,
+    "year": 3.27,
+    "place": 1.05,
+    "count": 2.31,
+    "reason": 0.53,
+    "similar": 3.99,
+    "question": -7.07,
 }
 
 
