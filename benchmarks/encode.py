@@ -83,10 +83,10 @@ async def _measure(arguments: argparse.Namespace, passages: list[str], questions
     runs: dict[str, list[float]] = {name: [] for name in ("passages", "questions", "products")}
     theirs: dict[str, list[float]] = {"passages": [], "questions": []}
     try:
-        multiply = _products(embedder.precision)
         mine = await _embed(embedder, passages, "ingestion")  # once for warmth
         await _embed(embedder, questions, "ingestion")
-        totals = embedder.totals()
+        totals, encoded = embedder.totals(), _rss_mb()
+        multiply = _products(embedder.precision)
         for _ in range(arguments.repeats):
             for name, texts in (("passages", passages), ("questions", questions)):
                 # A/B/A: ours, theirs, ours.
@@ -99,7 +99,7 @@ async def _measure(arguments: argparse.Namespace, passages: list[str], questions
             "machine": _machine(embedder.precision),
             "model": embedder.model,
             "start_s": round(start_s, 3),
-            "memory_mb": {"before": before, "started": started, "after": _rss_mb()},
+            "memory_mb": {"before": before, "started": started, "encoded": encoded},
             "padded_share": round(totals.padding / (totals.tokens + totals.padding), 4),
             "penstock": {name: _spread(runs[name]) for name in ("passages", "questions")},
             "product_gflops": _spread(runs["products"]),
