@@ -64,7 +64,8 @@ class EmbedSettings(Section, frozen=True):
     revision: str = ""
     """Commit, tag or branch on the hub; empty: its main branch."""
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
-    """auto: bf16 where the CPU computes in it, else fp32. int8 may be faster where the CPU has int8 dot products, and changes the vectors a little."""
+    """auto: bf16 where the CPU computes in it, else fp32. int8 changes the vectors a little, and may be faster on a CPU
+    with int8 dot products."""
     batch_tokens: PositiveInt = 1_024
     """Texts go through the encoder together up to so many tokens, padding included."""
     threads: Annotated[int, Meta(ge=0)] = 0

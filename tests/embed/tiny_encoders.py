@@ -182,4 +182,4 @@ def compare_with_transformers(folder: Path) -> dict[str, float]:
 if __name__ == "__main__":
     import sys
 
-    print(compare_with_transformers(Path(sys.argv[1])))  # noqa: T201 - a script's answer
+    print(compare_with_transformers(Path(sys.argv[1])))
