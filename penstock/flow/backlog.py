@@ -41,21 +41,25 @@ class Entry(Generic[T, R]):
 
 
 class Group(Generic[T, R]):
-    """Entries that run together."""
+    """Entries that run together. `part` are those of them that run at this moment."""
 
-    __slots__ = ("entries", "priority", "started_s", "task")
+    __slots__ = ("entries", "is_stopped", "part", "priority", "started_s", "task")
 
     def __init__(self, entries: Sequence[Entry[T, R]], priority: Priority, started_s: float) -> None:
         self.entries = entries
+        self.part = entries
+        self.is_stopped = False
         self.priority = priority
         self.started_s = started_s
         self.task: asyncio.Task[None] | None = None
         for entry in entries:
             entry.group = self
 
-    def is_over(self) -> bool:
-        """Whether nobody waits for any of it."""
-        return all(entry.future.done() for entry in self.entries)
+    def stop_if_over(self) -> None:
+        """Cancel the run when nobody waits for any of it."""
+        if self.task is not None and not self.is_stopped and all(entry.future.done() for entry in self.part):
+            self.is_stopped = True
+            self.task.cancel()
 
 
 class Lane(Generic[T, R]):

@@ -180,8 +180,8 @@ class Batcher(Generic[T, R]):
             entry.future.exception()  # Seen: a result that came in the same turn is nobody's loss.
         self._lanes[entry.context.priority].leave(entry)
         group, entry.group = entry.group, None
-        if group is not None and group.task is not None and group.is_over():
-            group.task.cancel()
+        if group is not None:
+            group.stop_if_over()
         self._hush()
 
     def _sweep_by(self, deadline_s: float, now_s: float) -> None:
@@ -270,7 +270,8 @@ class Batcher(Generic[T, R]):
             if not part:
                 continue
             runs_left -= 1
-            error = await self._attempt(part)
+            group.part = part
+            error = await self._attempt(group, part)
             if error is None:
                 continue
             if len(part) == 1 or runs_left <= 0 or not _speaks_of_an_item(error):
@@ -280,14 +281,19 @@ class Batcher(Generic[T, R]):
             middle = len(part) // 2
             pending += [part[middle:], part[:middle]]
 
-    async def _attempt(self, part: list[Entry[T, R]]) -> BaseException | None:
+    async def _attempt(self, group: Group[T, R], part: list[Entry[T, R]]) -> BaseException | None:
         """Run a part and hand out its results; what it raised, if it did."""
         try:
             results = await self._run([entry.item for entry in part])
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
-                raise
+                if not group.is_stopped:
+                    raise
+                # Only this part has lost its callers; the others of a batch that was halved go on.
+                group.is_stopped = False
+                task.uncancel()
+                return None
             # An item's own cancellation inside `run` must not read as ours, or as the neighbours'.
             return RuntimeError(f"'{self._name}' was cancelled from inside")
         except Exception as error:  # noqa: BLE001 - it is handed to the callers whose items these are
@@ -309,12 +315,12 @@ class Batcher(Generic[T, R]):
                 entry.future.set_exception(StageUnavailable(self._name, "stopped"))
             # A departed caller's future is cancelled; asking it for its exception would raise.
             failed += entry.future.cancelled() or entry.future.exception() is not None
-        self._report(group, failed)
         if not self._woken and self.waiting:
             # After the callers of this batch were woken: what they submit next may join.
             self._woken = True
             asyncio.get_running_loop().call_soon(self._dispatch)
         self._hush()
+        self._report(group, failed)
 
     def _report(self, group: Group[T, R], failed: int) -> None:
         items = len(group.entries)

@@ -34,7 +34,7 @@ class Caller:
     deadline_s: float
     left_s: float = math.inf
     outcome: str = ""
-    attempts: int = 0
+    tries: int = 0
 
 
 @dataclass(eq=False)
@@ -74,6 +74,7 @@ class Watch:
         self.doors: list[DoorBook] = []
         self.batchers: list[BatcherBook] = []
         self.seen: Counter[str] = Counter()
+        self.broken: Broken | None = None
         self._trace = hashlib.sha256()
 
     def log(self, event: str, number: int | str = "") -> None:
@@ -85,8 +86,11 @@ class Watch:
         return self._trace.hexdigest()
 
     def hold(self, true: object, what: str) -> None:
-        if not true:
-            raise Broken(f"{what} (at {self.loop.time():.6f} s)")
+        if not true and self.broken is None:
+            # Kept, not only raised: raised inside a batch it would be taken for the batch's own error.
+            self.broken = Broken(f"{what} (at {self.loop.time():.6f} s)")
+        if self.broken is not None:
+            raise self.broken
 
     def at_rest(self) -> None:
         """Called before each jump of the clock."""
@@ -205,6 +209,7 @@ class BatcherBook:
         self._max_waiting, self._max_wait_s = max_waiting, max_wait_s
         self.waiting: dict[Item, None] = {}
         self.running: list[list[Item]] = []
+        self._started: dict[Item, None] = {}
         self._unfair = 0
         watch.batchers.append(self)
 
@@ -215,6 +220,7 @@ class BatcherBook:
     def gone(self, item: Item) -> None:
         item.left_s = self._watch.loop.time()
         self.waiting.pop(item, None)
+        self._started.pop(item, None)
 
     def starts(self, items: list[Item]) -> None:
         watch, now_s = self._watch, self._watch.loop.time()
@@ -228,6 +234,7 @@ class BatcherBook:
         for item in items:
             self.waiting.pop(item, None)
             item.started = True
+            self._started[item] = None
             watch.hold(item.left_s >= now_s - SLACK_S, f"{self.name}: work for a caller who left")
             watch.hold(item.context.deadline_s >= now_s - SLACK_S, f"{self.name}: work for a caller whose time is up")
             watch.hold(item.caller.priority == priority, f"{self.name}: urgent and patient in one batch")
@@ -256,6 +263,8 @@ class BatcherBook:
         watch = self._watch
         for items in self.running:
             watch.hold(any(item.is_wanted for item in items), f"{self.name}: a batch runs for nobody")
+        # While one part of a batch that failed runs, its other parts wait for their turn.
+        watch.hold(self.running or not self._started, f"{self.name}: {len(self._started)} items are lost")
         for priority in URGENCY:
             count = sum(item.caller.priority == priority for item in self.waiting)
             watch.hold(count <= self._max_waiting, f"{self.name}: {count} waiting")

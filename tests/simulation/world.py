@@ -66,6 +66,8 @@ class Plan:
     load: float = 1.0
     poison: float = 0.02
     leaves: float = 0.15
+    flaky: float = 0.0
+    failure_share: float = 0.5
     outage: tuple[float, float] = (0.0, 0.0)
     quota: Quota = field(default_factory=Quota)
 
@@ -89,6 +91,9 @@ def plan_of(seed: int) -> Plan:
         start_s = rng.uniform(0.5, 2.0)
         plan.outage = (start_s, start_s + rng.uniform(0.5, 4.0))
         plan.load = min(plan.load, 2.0)
+        plan.flaky = rng.choice((0.0, 0.3))
+        if plan.flaky:  # So little load, and so patient a breaker, that only the budgets bound the attempts.
+            plan.outage, plan.load, plan.slots, plan.failure_share = (0.0, 0.0), 0.5, 6, 0.9
     if rng.random() < 0.3:
         plan.quota = Quota(requests_per_minute=rng.choice((60.0, 300.0, 1200.0)), streams=rng.randint(2, 12))
     return plan
@@ -106,14 +111,21 @@ class World:
         self.engine_door, self.engine_book = self._door("engine", FixedLimit(plan.slots), 16)
         self.embed, self.embed_book = self._batcher("embed", plan.embed_s, max_items=16, max_size=512)
         self.shards = {name: self._batcher(name, 0.004, max_items=8, max_size=64) for name in ("s1", "s1b", "s2")}
+        self.rerank = self._batcher("rerank", max(0.003, plan.embed_s), max_items=8, max_size=512)
         self.flights = parts.flights(name="embed")
         self.passengers: dict[tuple[str, str], dict[Caller, None]] = {}
         self.hedge = parts.hedge(name="s1", least_seen=10, max_share=0.2, clock=loop)
         self.budget = parts.budget()
         self.breaker = parts.breaker(
-            name="engine", rng=self.rng, observe=self._breaker_turned, patience_s=0.05, clock=loop
+            name="engine",
+            failure_share=plan.failure_share,
+            rng=self.rng,
+            observe=self._breaker_turned,
+            patience_s=0.05,
+            clock=loop,
         )
         self.limiter = parts.limiter(clock=loop)
+        self.tasks: dict[Caller, asyncio.Task[None]] = {}
         self.granted: dict[str, int] = {}
         self.streams: dict[str, int] = {}
         self.poisoned: dict[str, bool] = {}
@@ -226,6 +238,8 @@ class World:
         )
 
     async def _attempt(self, caller: Caller, ctx: Context) -> str:
+        caller.tries += 1
+        self.watch.hold(caller.tries <= 3, f"{caller.number} tries again and again")
         async with self.breaker.attempt():
             began_s = self.loop.time()
             is_probe = self.breaker.state == "half_open"
@@ -248,12 +262,12 @@ class World:
         self.watch.hold(self.failed_in_a_row < 5 or state != "closed", "the breaker stays closed on failures")
         async with self._through(self.engine_door, self.engine_book, caller, ctx):
             ctx.check("engine")
-            caller.attempts += 1
             self.engine_attempts += 1
             self.watch.log("engine", caller.number)
             since_s = self.loop.time() - self.began_s
-            if self.plan.outage[0] <= since_s < self.plan.outage[1]:
-                await asyncio.sleep(0.005)
+            is_out = self.plan.outage[0] <= since_s < self.plan.outage[1]
+            if is_out or self.rng.random() < self.plan.flaky:
+                await asyncio.sleep(min(0.005, ctx.remaining_s()))
                 raise StageUnavailable("engine", "down")
             try:
                 async with asyncio.timeout(ctx.remaining_s()):
@@ -263,7 +277,7 @@ class World:
             return f"answer:{caller.text}"
 
     def _through(self, door: Admission, book: DoorBook, caller: Caller, ctx: Context) -> Through:
-        return Through(door, book, caller, ctx)
+        return Through(door, book, caller, ctx, self._place_freed)
 
     def _item(self, caller: Caller, ctx: Context, size: int) -> Item:
         return Item(caller=caller, context=ctx, size=size, poison=caller.poison)
@@ -293,6 +307,7 @@ class World:
                 found = await self._search(caller, ctx)
                 good = all(value.endswith(f":{caller.text}") for value in found.values())
                 self.watch.hold(good, f"{caller.number} got hits of another")
+                await self._submit(self.rerank, self._item(caller, ctx, caller.size // 4 + 1), ctx)
                 await self._generate(caller, ctx)
                 if caller.number % 7 == 0:
                     permit.give_back()
@@ -305,13 +320,20 @@ class World:
         await asyncio.sleep(at_s)
         caller.deadline_s += self.loop.time()
         self.watch.callers.append(caller)
-        task = asyncio.create_task(self.serve(caller), name=f"request {caller.number}")
+        task = self.tasks[caller] = asyncio.create_task(self.serve(caller), name=f"request {caller.number}")
         if self.rng.random() < self.plan.leaves:
             self.loop.call_later(self.rng.uniform(0.0, 0.3), self._leave, caller, task)
         await asyncio.wait([task])
         caller.outcome = self._outcome(caller, task)
         self.watch.callers.remove(caller)
+        del self.tasks[caller]
         self.watch.log(caller.outcome, caller.number)
+
+    def _place_freed(self, book: DoorBook) -> None:
+        """The nastiest moment to leave is the one in which the place comes."""
+        if book.waiting and self.rng.random() < 0.1:
+            caller = self.rng.choice(list(book.waiting))
+            self.loop.call_soon(self._leave, caller, self.tasks[caller])
 
     def _leave(self, caller: Caller, task: asyncio.Task[None]) -> None:
         if task.cancel():
@@ -332,7 +354,7 @@ class World:
         self.watch.hold(isinstance(error, PenstockError), f"{caller.number} met {error!r}")
         if isinstance(error, Overloaded):
             self.watch.hold(error.retry_after_s >= 0, "no time to come back")
-        if isinstance(error, StageUnavailable) and self.plan.outage == (0.0, 0.0) and not caller.poison:
+        if isinstance(error, StageUnavailable) and self.plan.focus != "engine" and not caller.poison:
             raise Broken(f"{caller.number} met {error!r} of a healthy stage")
         return type(error).__name__
 
@@ -399,7 +421,7 @@ class World:
         watch.at_rest()
         for book in (self.door_book, self.engine_book):
             watch.hold(not book.inside and not book.waiting, "someone is still at a door")
-        for batcher, book in ((self.embed, self.embed_book), *self.shards.values()):
+        for batcher, book in ((self.embed, self.embed_book), self.rerank, *self.shards.values()):
             watch.hold(batcher.running == 0 and not book.running, f"{book.name} still runs")
             watch.hold(batcher.waiting == 0, f"{book.name} still has waiting items")
             await batcher.stop()
@@ -428,7 +450,10 @@ class World:
 class Through:
     """A door with its book kept."""
 
-    def __init__(self, door: Admission, book: DoorBook, caller: Caller, ctx: Context) -> None:
+    def __init__(
+        self, door: Admission, book: DoorBook, caller: Caller, ctx: Context, freed: Callable[[DoorBook], None]
+    ) -> None:
+        self._freed = freed
         self._permit = door.admit(ctx)
         self._book, self._caller = book, caller
 
@@ -446,6 +471,7 @@ class Through:
 
     async def __aexit__(self, *error: object) -> None:
         self._book.gone(self._caller)
+        self._freed(self._book)
         await self._permit.__aexit__(*cast("tuple[Any, Any, Any]", error))
 
 
