@@ -16,6 +16,7 @@ from penstock.core.context import Context, start_context
 from penstock.core.errors import BadSetting, NotFound
 from penstock.core.ports import Source
 from penstock.core.types import Principal, Prompt, Store
+from penstock.embed.batched import BatchedEmbedder
 from penstock.embed.openvino import OpenVinoEmbedder
 from penstock.flow.datalock import DataLock
 from penstock.generate.extractive.engine import MODEL as EXTRACTIVE
@@ -26,6 +27,7 @@ from penstock.pipeline.directory import IndexDirectory
 from penstock.pipeline.document import Ingestion, Progress
 from penstock.pipeline.question import Chosen, QuestionPipeline
 from penstock.pipeline.recovery import recover
+from penstock.search.batched import BatchedIndex
 from penstock.search.edge import EdgeIndex
 from penstock.telemetry.metrics import Metrics
 
@@ -45,14 +47,17 @@ class Penstock:
         self._database = Database(path=folder / CATALOG_FILE, busy_timeout_s=settings.catalog.busy_timeout_s)
         self.stores = Stores(database=self._database)
         self.ledger = Ledger(database=self._database)
-        self.embedder = OpenVinoEmbedder(
+        self.encoder = OpenVinoEmbedder(
             model=settings.embed.model,
-            revision=settings.embed.revision or None,
+            revision=settings.embed.revision,
             precision=settings.embed.precision,
             batch_tokens=settings.embed.batch_tokens,
             threads=settings.embed.threads,
             max_tokens=settings.embed.max_tokens,
             connect_timeout_s=settings.embed.connect_timeout_s,
+        )
+        self.embedder = BatchedEmbedder(
+            embedder=self.encoder, max_tokens=settings.embed.batch_tokens, observe=self.metrics.observe_batch
         )
         self.indexes = IndexDirectory(open_index=self._index_of)
         self.questions = QuestionPipeline(
@@ -73,7 +78,7 @@ class Penstock:
         await self._database.start()
         # Loading the encoder and opening the stores take about as long as each other, and neither needs the other.
         loading = asyncio.create_task(
-            asyncio.to_thread(self.embedder.start if encoder else _nothing), name="load-encoder"
+            asyncio.to_thread(self.encoder.start if encoder else _nothing), name="load-encoder"
         )
         try:
             for store in await self.stores.list(None):
@@ -86,7 +91,8 @@ class Penstock:
     async def stop(self) -> None:
         """Close everything, the last opened first; safe after a start that failed."""
         await self.indexes.stop()
-        await asyncio.to_thread(self.embedder.stop)
+        await self.embedder.stop()
+        await asyncio.to_thread(self.encoder.stop)
         await self._database.stop()
         self._lock.release()
 
@@ -124,7 +130,7 @@ class Penstock:
         report: Callable[[Progress], None] | None = None,
     ) -> Progress:
         """Bring the store in step with the sources."""
-        reader = FileReader(settings=self.settings.ingest, tokenizer=self.embedder.tokenizer)
+        reader = FileReader(settings=self.settings.ingest, tokenizer=self.encoder.tokenizer)
         await reader.start()
         try:
             run = Ingestion(
@@ -145,18 +151,19 @@ class Penstock:
         for record in await self.ledger.all(store.id):
             yield msgspec.json.encode(msgspec.structs.replace(record, updated_s=0.0, attempts=0)).decode()
         index = await self.indexes.of(store)
-        assert isinstance(index, EdgeIndex), "the embedded index is the only one that is assembled here"
+        assert isinstance(index, BatchedIndex), "the embedded index is the only one that is assembled here"
         for line in await index.dump():
             yield msgspec.json.encode(line).decode()
 
-    def _index_of(self, store: Store) -> EdgeIndex:
-        return EdgeIndex(
+    def _index_of(self, store: Store) -> BatchedIndex:
+        index = EdgeIndex(
             folder=self._folder / "stores" / store.id,
             store_id=store.id,
             model=store.embedder,
             dimension=store.dimension,
             settings=self.settings.search,
         )
+        return BatchedIndex(index=index, observe=self.metrics.observe_batch)
 
 
 def _nothing() -> None:

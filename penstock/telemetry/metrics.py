@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 STAGE_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class BatchReport(Protocol):
+    """What a batcher says of one batch."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def items(self) -> int: ...
+
+    @property
+    def longest_wait_s(self) -> float: ...
+
+    @property
+    def padding(self) -> float: ...
 
 
 class Metrics:
@@ -42,6 +60,34 @@ class Metrics:
         )
         self.files = Counter("penstock_files_total", "Files ingested, by outcome.", ["outcome"], registry=self.registry)
         self.chunks = Counter("penstock_chunks_total", "Chunks written to an index.", registry=self.registry)
+
+        self.batch_items = Histogram(
+            "penstock_batch_items",
+            "Items that one batch of a stage carried.",
+            ["stage"],
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+            registry=self.registry,
+        )
+        self.batch_wait_seconds = Histogram(
+            "penstock_batch_wait_seconds",
+            "Longest wait of an item in a batch before the batch began.",
+            ["stage"],
+            buckets=STAGE_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.batch_padding = Histogram(
+            "penstock_batch_padding",
+            "Share of a batch's padded size that carries nothing.",
+            ["stage"],
+            buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 1.0),
+            registry=self.registry,
+        )
+
+    def observe_batch(self, report: BatchReport) -> None:
+        """Count one batch of a stage."""
+        self.batch_items.labels(report.name).observe(report.items)
+        self.batch_wait_seconds.labels(report.name).observe(report.longest_wait_s)
+        self.batch_padding.labels(report.name).observe(report.padding)
 
     def exposition(self) -> bytes:
         """The text format that Prometheus scrapes."""

@@ -12,13 +12,15 @@ from penstock.core.context import start_context
 from penstock.core.errors import DeadlineExceeded, InvalidRequest
 from penstock.core.types import Chunk, Comparison, Compound, Entry, Principal, Query, Removal
 from penstock.search import EdgeIndex, MemoryIndex
+from penstock.search.batched import BatchedIndex
 
 DIMENSION = 32
 CTX = start_context(principal=Principal(), timeout_s=600)
-SETTINGS = SearchSettings(threads=2, min_free_bytes=1)
+SETTINGS = SearchSettings(threads=2, min_free_bytes=1, vector_bits=16)  # exact, to compare
 
-INDEXES: dict[str, Callable[[Path], EdgeIndex | MemoryIndex]] = {
+INDEXES: dict[str, Callable[[Path], EdgeIndex | MemoryIndex | BatchedIndex]] = {
     "edge": lambda folder: EdgeIndex(folder=folder, store_id="vs_1", model="m", dimension=DIMENSION, settings=SETTINGS),
+    "batched": lambda folder: BatchedIndex(index=INDEXES["edge"](folder)),
     "memory": lambda folder: MemoryIndex(store_id="vs_1", dimension=DIMENSION, settings=SETTINGS),
 }
 
