@@ -39,9 +39,9 @@ class _Reader:
         if not isinstance(json, Mapping):
             raise InvalidRequest("A filter is an object with a 'type'.", param=param)
         kind = json.get("type")
-        if kind in COMPOUNDS:
+        if isinstance(kind, str) and kind in COMPOUNDS:
             return self._compound(json, param, depth)
-        if kind in OPERATORS:
+        if isinstance(kind, str) and kind in OPERATORS:
             return _comparison(json, param)
         known = ", ".join([*sorted(OPERATORS), *sorted(COMPOUNDS)])
         raise InvalidRequest(f"Unknown filter type {kind!r}. It is one of {known}.", param=f"{param}.type")

@@ -25,6 +25,8 @@ from penstock.gateway.readiness import Readiness
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 BACKLOG = 2048
+ENDING_S = 3.0
+"""How long requests that were cut may take to let go of their stages."""
 
 
 def bind(*, host: str, port: int) -> socket.socket:
@@ -57,6 +59,8 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._readiness = readiness
         self._drain_s = drain_s
+        self.listening = asyncio.Event()
+        """Set once connections are answered: the moment to say what to open."""
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def stop(self) -> None:
@@ -69,6 +73,21 @@ class Server(uvicorn.Server):
             asyncio.get_running_loop().call_later(self._drain_s, setattr, self, "should_exit", True)
         else:
             self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's, and says so."""
+        await super().startup(sockets)
+        self.listening.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's, which only tells running requests to end; this waits until they have, and then returns."""
+        await super().shutdown(sockets)
+        running = list(self.server_state.tasks)
+        if self.force_exit:  # then uvicorn has not even told them
+            for task in running:
+                task.cancel()
+        if running:
+            await asyncio.wait(running, timeout=ENDING_S)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         assert self._loop is not None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 
 sys.path.insert(0, str(Path(__file__).parent))  # for world.py and description.py, which several tests here share
 
@@ -54,6 +55,22 @@ async def world(make_world: Callable[..., Awaitable[World]]) -> World:
 def client_of(world: World) -> httpx.AsyncClient:
     # Errors must become answers; one that comes through here is a bug of ours.
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=world.app), base_url="http://127.0.0.1:8000")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """One world for a module whose tests only read; its module is marked `loop_scope="module"`."""
+    world = World(folder=shutil.copytree(filled, tmp_path_factory.mktemp("shared") / "data"))
+    await world.start()
+    yield world
+    await world.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def reader(shared: World) -> AsyncIterator[httpx.AsyncClient]:
+    """Calls the shared world."""
+    async with client_of(shared) as client:
+        yield client
 
 
 @pytest.fixture

@@ -221,8 +221,7 @@ class Live:
 
     async def start(self) -> None:
         self._serving = asyncio.create_task(self.server.serve(sockets=[self._sock]))
-        while not self.server.started:
-            await asyncio.sleep(0)
+        await self.server.listening.wait()
 
     async def stop(self) -> None:
         if self.world.readiness.state != "stopping":
@@ -239,5 +238,7 @@ class Live:
 
 def request_bytes(path: str, body: bytes, *, host: str = "127.0.0.1") -> bytes:
     """A POST of JSON as it goes over the wire."""
-    head = f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
     return head.encode() + body

@@ -138,6 +138,9 @@ def _text_of(message: ChatMessage, place: int) -> str:
         if message.role == "assistant":
             return message.refusal or ""
         raise InvalidRequest("The message has no content.", param=f"messages[{place}].content")
+    for i, part in enumerate(message.content):
+        if part.type != "text":
+            raise UnsupportedParameter(f"messages[{place}].content[{i}].type", hint="Messages are text.")
     return "\n".join(part.text for part in message.content)
 
 

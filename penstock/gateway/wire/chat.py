@@ -18,8 +18,8 @@ Role = Literal["system", "developer", "user", "assistant"]
 class TextPart(Asked, frozen=True):
     """A piece of a message; text is the only kind we take."""
 
-    text: str
-    type: Literal["text"]
+    type: str
+    text: str = ""
 
 
 class ChatMessage(Asked, frozen=True):
