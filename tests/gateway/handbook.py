@@ -8,8 +8,10 @@ HANDBOOK = {
         (
             "A penstock is the pressure pipe that carries water from the headworks down to the turbine. "
             "It is usually made of welded steel and rests on saddles that let it move as it warms and cools. "
-            "A gate at its upper end, the head gate, closes the penstock within two minutes when the control room loses "
-            "power. Below the gate an air valve lets air in while the pipe empties, so that the vacuum does not crush it."
+            "A gate at its upper end, the head gate, closes the penstock within two minutes when the "
+            "control room loses "
+            "power. Below the gate an air valve lets air in while the pipe empties, so that the vacuum "
+            "does not crush it."
         ),
         {"chapter": 1.0},
     ),
@@ -18,7 +20,8 @@ HANDBOOK = {
         (
             "When a valve closes quickly, the moving water is stopped and its momentum becomes a pressure wave. "
             "This wave is called water hammer, and it can burst a penstock. "
-            "A surge tank close to the powerhouse takes up the wave: water rises in the tank instead of pressing on the "
+            "A surge tank close to the powerhouse takes up the wave: water rises in the tank instead "
+            "of pressing on the "
             "pipe. Operators close the wicket gates over at least twelve seconds for the same reason."
         ),
         {"chapter": 2.0},
@@ -28,7 +31,8 @@ HANDBOOK = {
         (
             "Pelton wheels suit heads above 300 metres, where little water falls far. "
             "Francis turbines cover heads between 30 and 400 metres and are the most common. "
-            "Kaplan turbines turn in low heads of up to 40 metres and keep their efficiency when the flow changes, because "
+            "Kaplan turbines turn in low heads of up to 40 metres and keep their efficiency when the "
+            "flow changes, because "
             "their blades can be adjusted."
         ),
         {"chapter": 3.0},
@@ -37,7 +41,8 @@ HANDBOOK = {
         "Inspection and upkeep",
         (
             "The penstock is emptied and walked once a year. "
-            "Inspectors measure the thickness of the shell by ultrasound at fixed points; a loss of more than ten percent "
+            "Inspectors measure the thickness of the shell by ultrasound at fixed points; a loss of "
+            "more than ten percent "
             "is reported the same day. The coating inside lasts about twenty years. "
             "Expansion joints are greased every six months."
         ),
@@ -56,7 +61,8 @@ HANDBOOK = {
         "Starting without the grid",
         (
             "A station that can start by itself after a blackout is said to be capable of a black start. "
-            "A small diesel set opens the head gate and feeds the excitation; the first unit is at speed after ninety "
+            "A small diesel set opens the head gate and feeds the excitation; the first unit is at "
+            "speed after ninety "
             "seconds. The other units follow from its power."
         ),
         {"chapter": 6.0},
