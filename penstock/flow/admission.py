@@ -177,7 +177,7 @@ class Admission:
     def retry_after_s(self) -> int:
         """Whole seconds until those who wait now will have been served."""
         rate = self._places(URGENCY[0]) / max(self.service.mean(), 1e-3)
-        return max(1, min(_MAX_RETRY_AFTER_S, math.ceil((len(self._queue) + 1) / rate)))
+        return max(1, min(_MAX_RETRY_AFTER_S, math.ceil((len(self._queue) + 1) / rate - 1e-3)))
 
     # --- what a permit asks ------------------------------------------------------------
 

@@ -1,0 +1,164 @@
+"""The adaptive limit, on simulated servers whose right answer is known."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+
+import pytest
+
+from penstock.core.errors import Overloaded
+from penstock.flow.admission import Admission
+from penstock.flow.limit import AdaptiveLimit, FixedLimit
+from tests.flow.callers import HandClock, caller
+from tests.simulation.loop import VirtualLoop, virtual
+
+SLOTS = 32
+SERVICE_S = 0.25
+
+
+class Server:
+    """`slots` at once; the others wait behind, unseen, as in front of a language model."""
+
+    def __init__(self, *, slots: int = SLOTS, service_s: float = SERVICE_S, seed: int = 1) -> None:
+        self.slots = asyncio.Semaphore(slots)
+        self.service_s = service_s
+        self.served = 0
+        self._rng = random.Random(seed)
+
+    async def serve(self) -> None:
+        async with self.slots:
+            await asyncio.sleep(self.service_s * self._rng.uniform(0.9, 1.1))
+            self.served += 1
+
+
+class Load:
+    """Open-loop arrivals at `times` the capacity of a server, through a door."""
+
+    def __init__(self, loop: VirtualLoop, server: Server, door: Admission, seed: int = 2) -> None:
+        self.loop, self.server, self.door = loop, server, door
+        self.latencies_s: list[float] = []
+        self.refused = 0
+        self._rng = random.Random(seed)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, *, times: float, seconds: float) -> None:
+        rate = times * SLOTS / SERVICE_S
+        end_s = self.loop.time() + seconds
+        while self.loop.time() < end_s:
+            await asyncio.sleep(self._rng.expovariate(rate))
+            task = asyncio.create_task(self._one())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def settle(self) -> None:
+        await asyncio.gather(*self._tasks)
+
+    async def _one(self) -> None:
+        began_s = self.loop.time()
+        try:
+            async with self.door.admit(caller(self.loop, timeout_s=30.0)):
+                await self.server.serve()
+        except Overloaded:
+            self.refused += 1
+        else:
+            self.latencies_s.append(self.loop.time() - began_s)
+
+    def p99(self) -> float:
+        return sorted(self.latencies_s)[int(len(self.latencies_s) * 0.99)]
+
+
+@pytest.mark.parametrize(("times", "least_goodput"), [(2.0, 0.95), (5.0, 0.90), (10.0, 0.90)])
+def test_overload_keeps_goodput_and_latency(times: float, least_goodput: float) -> None:
+    @virtual
+    async def story(loop: VirtualLoop) -> None:
+        server = Server()
+        door = Admission(name="door", limit=AdaptiveLimit(clock=loop), clock=loop)
+        load = Load(loop, server, door)
+        await load.run(times=0.5, seconds=5)
+        load.latencies_s.clear()
+        served_before = server.served
+        await load.run(times=times, seconds=20)
+        goodput = (server.served - served_before) / 20 / (SLOTS / SERVICE_S)
+        p99 = load.p99()
+        await load.run(times=0.5, seconds=3)
+        load.latencies_s.clear()
+        await load.run(times=0.5, seconds=3)
+        back = load.p99()
+        await load.settle()
+        assert goodput >= least_goodput
+        assert p99 <= 1.5 * SERVICE_S * 1.1
+        assert back <= 1.1 * SERVICE_S * 1.1
+
+    story()
+
+
+@virtual
+async def test_a_cold_start_under_overload_finds_the_capacity(loop: VirtualLoop) -> None:
+    server = Server()
+    limit = AdaptiveLimit(initial=4, clock=loop)
+    load = Load(loop, server, Admission(name="door", limit=limit, clock=loop))
+    await load.run(times=3.0, seconds=10)
+    served_before = server.served
+    await load.run(times=3.0, seconds=20)
+    await load.settle()
+    assert (server.served - served_before) / 20 >= 0.93 * SLOTS / SERVICE_S
+    assert limit.value <= 2 * SLOTS
+
+
+@virtual
+async def test_a_server_that_becomes_slower_is_learned(loop: VirtualLoop) -> None:
+    server = Server()
+    limit = AdaptiveLimit(clock=loop)
+    load = Load(loop, server, Admission(name="door", limit=limit, clock=loop))
+    await load.run(times=2.0, seconds=10)
+    server.service_s = 2 * SERVICE_S
+    await load.run(times=2.0, seconds=30)
+    served_before = server.served
+    await load.run(times=2.0, seconds=20)
+    await load.settle()
+    assert (server.served - served_before) / 20 >= 0.9 * SLOTS / server.service_s
+
+
+def feed(limit: AdaptiveLimit, clock: HandClock, latency_s: float, in_flight: int, windows: int) -> None:
+    for _ in range(windows):
+        for _ in range(16):
+            limit.observe(latency_s, in_flight)
+        clock.seconds += 0.11
+        limit.observe(latency_s, in_flight)
+
+
+def test_latency_under_the_floor_is_not_congestion() -> None:
+    clock = HandClock()
+    limit = AdaptiveLimit(initial=16, floor_s=0.05, highest=64, clock=clock)
+    feed(limit, clock, 0.002, 2, 5)
+    feed(limit, clock, 0.04, 64, 100)
+    assert limit.value == 64
+
+
+def test_a_limit_that_is_not_used_does_not_grow() -> None:
+    clock = HandClock()
+    limit = AdaptiveLimit(initial=16, clock=clock)
+    feed(limit, clock, 0.1, 3, 50)
+    assert limit.value == 16
+
+
+def test_bounds_hold() -> None:
+    clock = HandClock()
+    limit = AdaptiveLimit(initial=16, lowest=4, highest=20, clock=clock)
+    feed(limit, clock, 0.1, 20, 20)
+    assert limit.value == 20
+    seen = deque[int]()
+    for _ in range(50):
+        limit.dropped()
+        feed(limit, clock, 10.0, 20, 1)
+        seen.append(limit.value)
+    assert min(seen) == 4
+
+
+def test_a_fixed_limit_is_fixed() -> None:
+    limit = FixedLimit(3)
+    limit.observe(100.0, 3)
+    limit.dropped()
+    assert limit.value == 3
