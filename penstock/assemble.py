@@ -17,6 +17,7 @@ from penstock.core.errors import BadSetting, NotFound
 from penstock.core.ports import Source
 from penstock.core.types import Principal, Prompt, Store
 from penstock.embed.batched import BatchedEmbedder
+from penstock.embed.locate import DEFAULT_MODEL
 from penstock.embed.openvino import OpenVinoEmbedder
 from penstock.flow.datalock import DataLock
 from penstock.generate.extractive.engine import MODEL as EXTRACTIVE
@@ -175,7 +176,10 @@ class OneEngine:
 
     def __init__(self, *, settings: Settings) -> None:
         self._engine = ExtractiveGenerator(
-            max_sentences=settings.extractive.max_sentences, abstain_below=settings.extractive.abstain_below
+            max_sentences=settings.extractive.max_sentences,
+            abstain_below=settings.extractive.abstain_below,
+            # The evidence was fitted with this encoder's cosines; with another the words alone decide.
+            cosines=settings.embed.model == DEFAULT_MODEL,
         )
 
     def choose(self, model: str | None, prompt: Prompt, ctx: Context) -> Chosen:  # noqa: ARG002 - the Router port
