@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,8 @@ from penstock.core.ports import Generator
 from penstock.core.types import Chunk, Hit, Message, Principal, Prompt, Sampling
 from penstock.generate.extractive import ExtractiveGenerator
 from penstock.generate.openai import OpenAIGenerator
+
+TINY = Path(__file__).parents[1] / "generate" / "tiny_llama" / "openvino"
 
 PASSAGES = tuple(
     Hit(
@@ -56,8 +59,8 @@ async def generator(request: pytest.FixtureRequest) -> AsyncIterator[Generator]:
         yield ExtractiveGenerator()
         return
     if request.param == "local":
-        local = pytest.importorskip("penstock.generate.local", reason="the extra 'local' is not installed")
-        engine = local.tiny_for_tests()
+        local = pytest.importorskip("penstock.generate.local", reason="needs penstock[local]", exc_type=ImportError)
+        engine = local.LocalGenerator(model="tiny", source=str(TINY), settings=local.LocalSettings(max_tokens=32))
         await engine.start()
         yield engine
         await engine.stop()
