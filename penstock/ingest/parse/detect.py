@@ -1,0 +1,149 @@
+"""What a file is, by its content. The name only decides between kinds of text."""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+from pathlib import PurePosixPath
+
+from penstock.ingest.parse.encoding import decode, is_binary
+
+HEAD_CHARS = 4096
+PDF_WITHIN_BYTES = 1024
+"""Readers accept so much rubbish before a PDF's first line."""
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+MAGIC = (
+    (b"{\\rtf", "rtf"),
+    (b"\x1f\x8b", "gzip"),
+    (b"PK\x03\x04", "zip"),
+    (b"PK\x05\x06", "zip"),
+    (OLE, "ole"),
+    (b"\x89PNG\r\n", "image"),
+    (b"\xff\xd8\xff", "image"),
+    (b"GIF8", "image"),
+    (b"II*\0", "image"),
+    (b"MM\0*", "image"),
+    (b"BM", "bmp"),
+    (b"RIFF", "media"),
+    (b"ID3", "media"),
+    (b"\x7fELF", "program"),
+    (b"MZ", "exe"),
+    (b"\xca\xfe\xba\xbe", "program"),
+    (b"7z\xbc\xaf\x27\x1c", "archive"),
+    (b"Rar!\x1a\x07", "archive"),
+    (b"\xfd7zXZ\0", "archive"),
+    (b"BZh", "archive"),
+    (b"\x28\xb5\x2f\xfd", "archive"),
+)
+MARKDOWN_NAMES = frozenset({".md", ".markdown", ".mdown", ".mkd", ".mdx", ".rmd", ".qmd"})
+HTML_NAMES = frozenset({".html", ".htm", ".xhtml"})
+CODE_NAMES = {
+    extension: language
+    for language, extensions in {
+        "python": ".py .pyi", "javascript": ".js .mjs .cjs .jsx", "typescript": ".ts .tsx", "java": ".java",
+        "c": ".c .h", "cpp": ".cc .cpp .cxx .hpp .hh", "csharp": ".cs", "go": ".go", "rust": ".rs", "ruby": ".rb",
+        "php": ".php", "swift": ".swift", "kotlin": ".kt .kts", "scala": ".scala", "shell": ".sh .bash .zsh",
+        "powershell": ".ps1 .psm1 .psd1", "sql": ".sql", "r": ".r", "lua": ".lua", "perl": ".pl .pm", "css": ".css .scss",
+        "yaml": ".yaml .yml", "toml": ".toml", "ini": ".ini .cfg .conf", "dockerfile": ".dockerfile", "make": ".mk",
+        "proto": ".proto", "graphql": ".graphql", "haskell": ".hs", "elixir": ".ex .exs", "dart": ".dart",
+        "vue": ".vue", "terraform": ".tf", "tex": ".tex", "diff": ".diff .patch", "batch": ".bat .cmd",
+    }.items()
+    for extension in extensions.split()
+}  # fmt: skip
+CODE_FILES = {"dockerfile": "dockerfile", "makefile": "make", "cmakelists.txt": "cmake", "jenkinsfile": "groovy"}
+HTML_START = re.compile(
+    r"(?is)\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html|head|body)\b"
+)
+XML_START = re.compile(
+    r"(?s)\s*(?:<\?xml\b|<!DOCTYPE\b|<!--.{0,2000}?-->\s*<[A-Za-z_]|<([A-Za-z_][\w.:-]*)(?:\s[^<>]*)?/?>)"
+)
+MAIL_FIELD = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]{1,60}:[ \t]?[^\n]*\n(?:[ \t]+[^\n]*\n)*)")
+MAIL_NAMES = frozenset({"from", "to", "subject", "date", "received", "message-id", "mime-version", "return-path"})
+MARKDOWN_SIGNS = re.compile(r"(?m)^(?:#{1,6} \S|```|\|(?: ?:?-{3,}:? ?\|)+)|\[[^\]\n]+\]\(\S+\)")
+
+
+def detect(content: bytes, filename: str) -> str:
+    """A key of the registry, or the name of a kind that is not read."""
+    head = content[:PDF_WITHIN_BYTES]
+    kind = next((kind for magic, kind in MAGIC if head.startswith(magic)), "")
+    if head.startswith(b"%PDF-") or (not kind and b"%PDF-" in head):
+        return "pdf"
+    if kind == "zip":
+        return _zip_kind(content)
+    if kind == "ole":
+        return "ole"
+    if kind in {"bmp", "exe"} and not is_binary(content):
+        kind = ""  # two letters that may begin a word
+    if kind:
+        return kind
+    if is_binary(content):
+        return "image" if content[4:12] in {b"ftypheic", b"ftypavif"} else "binary"
+    return _text_kind(content, filename)
+
+
+def language_of(filename: str) -> str:
+    """The programming language that a name stands for, or nothing."""
+    path = PurePosixPath(filename.lower())
+    return CODE_FILES.get(path.name) or CODE_NAMES.get(path.suffix, "")
+
+
+def _zip_kind(content: bytes) -> str:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            names = set(archive.namelist())
+            mimetype = archive.read("mimetype")[:100].decode("ascii", "replace").strip() if "mimetype" in names else ""
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError, KeyError, EOFError):
+        return "zip"  # its reader says what is wrong with it
+    if mimetype == "application/epub+zip" or "META-INF/container.xml" in names:
+        return "epub"
+    if mimetype.startswith("application/vnd.oasis.opendocument."):
+        return {"text": "odt", "spreadsheet": "ods", "presentation": "odp"}.get(
+            mimetype.rpartition(".")[2].removesuffix("-template"), "odt"
+        )
+    if "[Content_Types].xml" in names:
+        for folder, kind in (("word/", "docx"), ("ppt/", "pptx"), ("xl/", "xlsx")):
+            if any(name.startswith(folder) for name in names):
+                return kind
+    return "zip"
+
+
+def _text_kind(content: bytes, filename: str) -> str:
+    suffix = PurePosixPath(filename.lower()).suffix
+    if language_of(filename):
+        return "code"
+    if suffix in MARKDOWN_NAMES:
+        return "markdown"
+    head = decode(content[: 4 * HEAD_CHARS])[:HEAD_CHARS].lstrip("\ufeff")
+    if HTML_START.match(head) or (suffix in HTML_NAMES and "<" in head):
+        return "html"
+    if XML_START.match(head) and (
+        suffix in {".xml", ".xsd", ".svg", ".rss", ".atom", ".xsl"} or head.lstrip().startswith(("<?xml", "<!DOCTYPE"))
+    ):
+        return "xml"
+    if _is_mail(head):
+        return "mail"
+    if suffix in {".jsonl", ".ndjson"}:
+        return "jsonl"
+    if suffix in {".json", ".geojson", ".ipynb"}:
+        return "json"
+    if suffix in {".csv", ".tsv", ".tab", ".psv"}:
+        return "delimited"
+    if suffix in {"", ".text"} and len(MARKDOWN_SIGNS.findall(head)) >= 3:
+        return "markdown"
+    if suffix not in {".txt", ".text", ".log"} and head.lstrip()[:1] in {"{", "["}:
+        return "json"
+    return "text"
+
+
+def _is_mail(head: str) -> bool:
+    """Several header fields of mail, without anything else between them, from the first line on."""
+    head = head.replace("\r\n", "\n")
+    if head.startswith("From "):
+        head = head.partition("\n")[2]
+    names: set[str] = set()
+    position = 0
+    while (match := MAIL_FIELD.match(head, position)) is not None:
+        names.add(match[0].partition(":")[0].lower())
+        position = match.end()
+    return len(names & MAIL_NAMES) >= 2 and ("from" in names or "subject" in names)
