@@ -11,7 +11,7 @@ from penstock.search import EdgeIndex
 
 DIMENSION = 32
 CTX = start_context(principal=Principal(), timeout_s=600)
-SETTINGS = SearchSettings(threads=4, min_free_bytes=1)
+SETTINGS = SearchSettings(threads=4, min_free_bytes=1, vector_bits=16)  # exact, to compare
 
 
 def edge(folder: Path, *, model: str = "m", dimension: int = DIMENSION, settings=SETTINGS, **rest) -> EdgeIndex:

@@ -103,7 +103,7 @@ async def same(disk: EdgeIndex, plain: MemoryIndex, query: Query, vector: np.nda
         assert hit.score == pytest.approx(best_score, abs=2e-3)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     stored=st.lists(entries, min_size=1, max_size=40),
     removed=st.lists(st.sampled_from(["file0", "file1", "file9"]), max_size=2),
