@@ -29,8 +29,8 @@ check: $(VENV)/.dev ## Lint, types, floors, sizes, docs in step
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/architecture
 
-bench: $(VENV)/.dev ## Quality and speed on a BEIR folder: make bench BEIR=path
-	$(BIN)/python -m benchmarks.main_job $(if $(BEIR),--beir $(BEIR),)
+bench: $(VENV)/.dev ## Quality and speed on a BEIR folder: make bench BEIR=path [LOAD=path] [ARGS=--quick]
+	$(BIN)/python -m benchmarks.main_job $(if $(BEIR),--beir $(BEIR)) $(if $(LOAD),--load $(LOAD)) $(ARGS)
 
 lock: ## Renew locks/ from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml -q --python-version 3.11 --universal --generate-hashes --no-header --no-annotate \
