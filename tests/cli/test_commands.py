@@ -108,7 +108,7 @@ def test_doctor_finds_this_machine_ready(tmp_path: Path) -> None:
         (("ask", "   "), 2, "question is empty"),
         (("ask", "x" * 9000), 2, "limit is 8000"),
         (("search", "refund", "--store", "nobody"), 2, "No vector store found with id 'nobody'"),
-        (("search", "refund", "-k", "0"), 2, "0 is not in the range"),
+        (("search", "refund", "-k", "0"), 2, "greater than or equal to 1"),
         (("nonsense",), 2, "No such command"),
     ],
 )
