@@ -6,6 +6,7 @@ Written on bare streams because the caller shares the cores with the server that
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import Callable, Sequence
@@ -49,6 +50,8 @@ class Caller:
     ) -> None:
         assert self._writer is not None
         self._writer.close()
+        with contextlib.suppress(OSError):  # the server may have hung up first
+            await self._writer.wait_closed()
 
     async def call(self, request: Request) -> bytes:
         """The answer's body. Raises BadReply."""
