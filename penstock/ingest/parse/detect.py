@@ -52,6 +52,8 @@ CODE_NAMES = {
     for extension in extensions.split()
 }  # fmt: skip
 CODE_FILES = {"dockerfile": "dockerfile", "makefile": "make", "cmakelists.txt": "cmake", "jenkinsfile": "groovy"}
+CHEAP = frozenset({"markdown", "text", "code"})
+"""Kinds that take a millisecond and no more memory than they have bytes."""
 HTML_START = re.compile(
     r"(?is)\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html|head|body)\b"
 )
@@ -86,6 +88,14 @@ def language_of(filename: str) -> str:
     """The programming language that a name stands for, or nothing."""
     path = PurePosixPath(filename.lower())
     return CODE_FILES.get(path.name) or CODE_NAMES.get(path.suffix, "")
+
+
+def is_cheap_name(filename: str) -> bool:
+    """Whether a file of this name is likely of a cheap kind."""
+    suffix = PurePosixPath(filename.lower()).suffix
+    return (
+        suffix in MARKDOWN_NAMES or suffix in {".txt", ".text", ".rst", ".adoc", ".log"} or bool(language_of(filename))
+    )
 
 
 def _zip_kind(content: bytes) -> str:

@@ -1,26 +1,61 @@
-"""What a child does between its fork and its end: one file."""
+"""What a child does between its fork and its end."""
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import signal
+from collections.abc import Callable
 from typing import NoReturn
 
 import msgspec
 
 from penstock.core.errors import BadDocument
+from penstock.ingest.parse.detect import CHEAP, detect
 from penstock.ingest.parse.limits import ParseLimits
 from penstock.ingest.parse.registry import parse
-from penstock.ingest.sandbox import seccomp
-from penstock.ingest.sandbox.confine import confine_child, die_with_parent
-from penstock.ingest.sandbox.wire import Failed, Job, Outcome, Read, encode
+from penstock.ingest.sandbox.confine import die_with_parent
+from penstock.ingest.sandbox.wire import (
+    LENGTH_BYTES,
+    Elsewhere,
+    Failed,
+    Job,
+    Outcome,
+    Read,
+    decode_file,
+    encode,
+    packed,
+)
 
 CONTENT, RESULT, FIRST_UNUSED = 3, 4, 5
 TOO_LARGE = Failed(reason="too_large", message="Its text is larger than a result may be.")
 
 
-def run(job: Job, *, content: int, result: int, nothing: int, parent: int, calls: seccomp.Filter | None) -> NoReturn:
+def run_one(job: Job, *, content: int, result: int, confined: Callable[[], None]) -> None:
+    """Read one file. `content` and `result` are descriptors; `confined` gives everything else up."""
+    _keep_only(content, result)
+    data = _read(job.size_bytes)
+    confined()
+    gc.disable()  # a process of one file frees its memory by ending
+    _write(outcome(data, job.filename, job.limits))
+
+
+def run_many(limits: ParseLimits, *, channel: int, confined: Callable[[], None]) -> None:
+    """Read files from a socket until it ends. Kinds that deserve a process of their own are sent back."""
+    _keep_only(channel, channel)
+    confined()
+    while (body := _framed(limits)) is not None:
+        file = decode_file(body)
+        answer: Outcome | Elsewhere = Elsewhere()
+        if detect(file.content, file.filename) in CHEAP:
+            answer = outcome(file.content, file.filename, limits)
+        view = memoryview(packed(answer))
+        while view:
+            view = view[os.write(RESULT, view) :]
+
+
+def in_child(work: Callable[[], None], *, parent: int) -> NoReturn:
     """Never returns, whatever happens: code of the zygote must not run twice."""
     code = 1
     try:
@@ -28,11 +63,7 @@ def run(job: Job, *, content: int, result: int, nothing: int, parent: int, calls
         die_with_parent(parent)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        _keep_only(content, result, nothing)
-        data = _read(job.size_bytes)
-        confine_child(job.limits, calls)
-        gc.disable()  # a process of one file frees its memory by ending
-        _write(outcome(data, job.filename, job.limits))
+        work()
         code = 0
     finally:
         os._exit(code)
@@ -53,18 +84,34 @@ def outcome(data: bytes, filename: str, limits: ParseLimits) -> Outcome:
         return Failed(reason="corrupt", message=f"Its reader failed ({type(error).__name__}: {str(error)[:200]}).")
 
 
-def _keep_only(content: int, result: int, nothing: int) -> None:
-    """Standard descriptors lead nowhere, the two files have their numbers, all others are closed."""
-    content, result = os.dup(content), os.dup(result)
+def _keep_only(content: int, result: int) -> None:
+    """Standard descriptors lead nowhere, the two given ones have their numbers, all others are closed."""
+    # Through high numbers, so that neither overwrites the other.
+    high_content = fcntl.fcntl(content, fcntl.F_DUPFD, FIRST_UNUSED)
+    high_result = fcntl.fcntl(result, fcntl.F_DUPFD, FIRST_UNUSED)
+    nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(nothing, standard)
-    # Through high numbers, so that neither overwrites the other.
-    high = (os.dup(content), os.dup(result))
-    while min(high) <= RESULT:
-        high = (os.dup(high[0]), os.dup(high[1]))
-    os.dup2(high[0], CONTENT, inheritable=False)
-    os.dup2(high[1], RESULT, inheritable=False)
+    os.dup2(high_content, CONTENT)
+    os.dup2(high_result, RESULT)
     os.closerange(FIRST_UNUSED, os.sysconf("SC_OPEN_MAX"))
+
+
+def _framed(limits: ParseLimits) -> bytes | None:
+    head = _exactly(LENGTH_BYTES)
+    length = int.from_bytes(head, "big")
+    if len(head) < LENGTH_BYTES or length > 2 * limits.max_file_bytes:
+        return None
+    body = _exactly(length)
+    return body if len(body) == length else None
+
+
+def _exactly(size: int) -> bytes:
+    pieces: list[bytes] = []
+    while size > 0 and (piece := os.read(CONTENT, size)):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
 
 
 def _read(size: int) -> bytes:

@@ -70,10 +70,14 @@ def result_bytes(limits: ParseLimits) -> int:
     return BYTES_PER_CHARACTER * limits.max_output_chars + RESULT_OVERHEAD_BYTES
 
 
-def confine_child(limits: ParseLimits, calls: seccomp.Filter | None) -> None:
-    """Give up everything but memory, time, and the descriptors that are open. There is no way back."""
+def confine_child(limits: ParseLimits, calls: seccomp.Filter | None, *, lasting: bool) -> None:
+    """Give up everything but memory, time, and the descriptors that are open. There is no way back.
+
+    A `lasting` process may live longer than one file may take.
+    """
     seconds = int(limits.wall_s) + GRACE_S
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    if not lasting:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a result over the limit is an error to tell, not a death
     bounds = [
         (resource.RLIMIT_CPU, seconds),

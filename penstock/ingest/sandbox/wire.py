@@ -42,6 +42,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     limits: ParseLimits
 
 
+class Serve(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Read files in turn from the socket that goes along."""
+
+    number: int
+    limits: ParseLimits
+
+
 class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Nobody waits for this job any more."""
 
@@ -68,19 +75,57 @@ class Read(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     document: Document
 
 
-Request = Job | Cancel
+class File(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What a resident is given."""
+
+    filename: str
+    content: bytes
+
+
+class Elsewhere(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A resident does not read this kind of file."""
+
+
+Request = Job | Serve | Cancel
 Reply = Confinement | Ended
 Outcome = Read | Failed
 
 encode = msgspec.msgpack.Encoder().encode
-decode_request = msgspec.msgpack.Decoder(Request).decode
-decode_reply = msgspec.msgpack.Decoder(Reply).decode
-decode_outcome = msgspec.msgpack.Decoder(Outcome).decode
+_request = msgspec.msgpack.Decoder(Request)
+_reply = msgspec.msgpack.Decoder(Reply)
+_outcome = msgspec.msgpack.Decoder(Outcome)
+_answer = msgspec.msgpack.Decoder(Outcome | Elsewhere)
+_file = msgspec.msgpack.Decoder(File)
 
 LENGTH_BYTES = 4
 
 
-def framed(message: Request | Reply) -> bytes:
+def decode_request(body: bytes) -> Request:
+    message: Request = _request.decode(body)
+    return message
+
+
+def decode_reply(body: bytes) -> Reply:
+    message: Reply = _reply.decode(body)
+    return message
+
+
+def decode_outcome(body: bytes) -> Outcome:
+    message: Outcome = _outcome.decode(body)
+    return message
+
+
+def decode_answer(body: bytes) -> Outcome | Elsewhere:
+    message: Outcome | Elsewhere = _answer.decode(body)
+    return message
+
+
+def decode_file(body: bytes) -> File:
+    message: File = _file.decode(body)
+    return message
+
+
+def packed(message: Request | Reply | Outcome | Elsewhere | File) -> bytes:
     """A message with its length before it."""
     body = encode(message)
     return len(body).to_bytes(LENGTH_BYTES, "big") + body

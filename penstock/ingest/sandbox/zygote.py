@@ -5,6 +5,7 @@ from __future__ import annotations
 import encodings
 import gc
 import importlib
+import math
 import os
 import pkgutil
 import selectors
@@ -12,10 +13,11 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 
 from penstock.ingest.parse.registry import parse as _parse  # noqa: F401 - imports every parser, once
 from penstock.ingest.sandbox import child, confine, seccomp
-from penstock.ingest.sandbox.wire import LENGTH_BYTES, Cancel, Ended, Job, Reply, decode_request, framed
+from penstock.ingest.sandbox.wire import LENGTH_BYTES, Cancel, Ended, Job, Reply, Serve, decode_request, packed
 
 LATE = ("heapq", "bisect", "_strptime", "stringprep", "unicodedata", "decimal", "zoneinfo", "locale", "copy")
 """Modules that others import only when they first need them."""
@@ -25,11 +27,12 @@ REPLIES = 1
 
 
 class Child:
-    """One running child."""
+    """One running child. A resident has no deadline here: whoever waits for its answers has one for each file."""
 
-    def __init__(self, job: Job) -> None:
-        self.number = job.number
-        self.deadline_s = time.monotonic() + job.limits.wall_s
+    def __init__(self, request: Job | Serve) -> None:
+        self.number = request.number
+        self.is_resident = isinstance(request, Serve)
+        self.deadline_s = math.inf if self.is_resident else time.monotonic() + request.limits.wall_s
         self.timed_out = False
 
 
@@ -40,7 +43,6 @@ class Zygote:
         self._channel = channel
         self._children: dict[int, Child] = {}
         self._calls = seccomp.Filter() if seccomp.is_available() else None
-        self._nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._wake, wakes = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(wakes, False)
@@ -81,36 +83,36 @@ class Zygote:
             os.close(descriptor)
         return True
 
-    def _fork(self, job: Job, descriptors: list[int]) -> None:
+    def _fork(self, request: Job | Serve, descriptors: list[int]) -> None:
         parent = os.getpid()
         try:
             process = os.fork()
         except OSError:
-            _tell(Ended(number=job.number, code=-signal.SIGKILL))
+            _tell(Ended(number=request.number, code=-signal.SIGKILL))
             return
         if process == 0:
-            child.run(
-                job,
-                content=descriptors[0],
-                result=descriptors[1],
-                nothing=self._nothing,
-                parent=parent,
-                calls=self._calls,
-            )
-        self._children[process] = Child(job)
+            child.in_child(partial(self._work, request, descriptors), parent=parent)
+        self._children[process] = Child(request)
+
+    def _work(self, request: Job | Serve, descriptors: list[int]) -> None:
+        """In the child."""
+        lasting = isinstance(request, Serve)
+        confined = partial(confine.confine_child, request.limits, self._calls, lasting=lasting)
+        if isinstance(request, Serve):
+            child.run_many(request.limits, channel=descriptors[0], confined=confined)
+        else:
+            child.run_one(request, content=descriptors[0], result=descriptors[1], confined=confined)
 
     def _next_deadline_s(self) -> float | None:
-        if not self._children:
-            return None
-        return max(0.0, min(running.deadline_s for running in self._children.values()) - time.monotonic())
+        first = min((running.deadline_s for running in self._children.values()), default=math.inf)
+        return None if first == math.inf else max(0.0, first - time.monotonic())
 
     def _kill_late(self) -> None:
         now = time.monotonic()
         for process, running in self._children.items():
             if running.deadline_s <= now:
                 running.timed_out = True
-                # Until it is reaped there is nothing more to do about it.
-                running.deadline_s = now + 3600
+                running.deadline_s = math.inf  # until it is reaped there is nothing more to do about it
                 _kill(process)
 
     def _reap(self) -> None:
@@ -119,6 +121,8 @@ class Zygote:
             if process == 0:
                 return
             running = self._children.pop(process)
+            if running.is_resident:
+                continue  # its socket has said so
             unit = 1 if sys.platform == "darwin" else 1024
             _tell(
                 Ended(
@@ -149,7 +153,7 @@ def _exactly(channel: socket.socket, size: int) -> bytes:
 
 
 def _tell(reply: Reply) -> None:
-    view = memoryview(framed(reply))
+    view = memoryview(packed(reply))
     while view:
         view = view[os.write(REPLIES, view) :]
 
