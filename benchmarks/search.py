@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from penstock.config import SearchSettings
@@ -125,9 +126,9 @@ async def measure_quality(args: argparse.Namespace, settings: SearchSettings) ->
     results = {}
     arms = {
         "fused (default)": settings,
-        "ranks (RRF, k=60)": SearchSettings(fusion="ranks", candidates=50),
-        "meaning alone": SearchSettings(dense_weight=1.0),
-        "words alone": SearchSettings(dense_weight=0.0),
+        "ranks (RRF, k=60)": msgspec.structs.replace(settings, fusion="ranks", candidates=50),
+        "meaning alone": msgspec.structs.replace(settings, dense_weight=1.0),
+        "words alone": msgspec.structs.replace(settings, dense_weight=0.0),
     }
     for name, chosen in arms.items():
         with tempfile.TemporaryDirectory() as folder:
@@ -162,7 +163,7 @@ async def measure_speed(args: argparse.Namespace, settings: SearchSettings) -> d
     asked = [(Query(text=row["text"]), vector) for row, vector in zip(queries, questions, strict=False)][
         : args.questions
     ]
-    report: dict[str, Any] = {"chunks": args.chunks}
+    report: dict[str, Any] = {"chunks": args.chunks, "vector bits": settings.vector_bits}
     with tempfile.TemporaryDirectory() as folder:
         made = {"store_id": "vs", "dimension": vectors.shape[1], "settings": settings}
         index = EdgeIndex(folder=Path(folder) / "vs", model="m", **made)
@@ -196,7 +197,7 @@ def main() -> None:
     parser.add_argument("--chunks", type=int, default=18_891)
     parser.add_argument("--questions", type=int, default=1000)
     parser.add_argument("--exact", type=int, default=20)
-    parser.add_argument("--vector-bits", type=int, choices=(8, 16), default=16)
+    parser.add_argument("--vector-bits", type=int, choices=(8, 16), default=SearchSettings().vector_bits)
     parser.add_argument("--skip-quality", action="store_true")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
