@@ -46,8 +46,8 @@ class ServerSettings(Section, frozen=True):
     shutdown_timeout_s: PositiveFloat = 10.0
     """How long running answers may take to finish after a stop signal."""
     max_question_chars: PositiveInt = 8_000
-    example_question: str = "How do I add my own documents?"
-    """Filled in on the page, for a first try."""
+    example_question: str = ""
+    """Filled in on the page, for a first try; empty: one that the documents answer."""
 
 
 class CatalogSettings(Section, frozen=True):

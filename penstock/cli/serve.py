@@ -8,13 +8,19 @@ import sys
 import webbrowser
 from pathlib import Path
 
+import msgspec
+
 from penstock.assemble import Penstock
 from penstock.cli.ingest import read_into
 from penstock.cli.session import OWNER, Session
+from penstock.config import Settings
 from penstock.gateway.app import create_app
 from penstock.gateway.auth import require_loopback
 from penstock.gateway.readiness import Readiness
 from penstock.gateway.serve import bind, make_server
+from penstock.pipeline.suggest import suggest
+
+FIRST_QUESTION = "What do these documents say?"
 
 
 async def serve(session: Session) -> int:
@@ -23,7 +29,7 @@ async def serve(session: Session) -> int:
 
 
 async def up(session: Session, paths: list[Path], store_name: str, *, open_page: bool) -> int:
-    """Serve, and read the paths; the page is there from the start, and answers grow as documents come in."""
+    """Read the paths, then serve."""
     return await _serve(session, paths=paths, store_name=store_name, open_page=open_page)
 
 
@@ -35,27 +41,40 @@ async def _serve(session: Session, *, paths: list[Path], store_name: str, open_p
     try:
         address = _address(bound)
         async with session.assembled(address=address) as penstock:
+            if paths:
+                await read_into(penstock, session, paths, store_name)
+            example = settings.example_question or await _example(penstock, session)
             readiness = Readiness()
             app = create_app(
                 questions=penstock.questions,
                 stores=penstock.stores,
                 ledger=penstock.ledger,
                 metrics=penstock.metrics,
-                settings=session.settings,
+                settings=_with_example(session.settings, example),
                 readiness=readiness,
             )
-            if paths:
-                await read_into(penstock, session, paths, store_name)
             server = make_server(app=app, settings=settings, readiness=readiness)
             serving = asyncio.create_task(server.serve(sockets=[bound]), name="serve")
             readiness.ready()
-            await _announce(penstock, address, settings.example_question)
+            await _announce(penstock, address, example)
             if open_page:
                 await asyncio.to_thread(webbrowser.open, address)
             await serving
     finally:
         bound.close()
     return 0
+
+
+async def _example(penstock: Penstock, session: Session) -> str:
+    """A question to try, from the documents that are there."""
+    stores = await penstock.stores.list(OWNER.tenant)
+    usable = tuple(store for store in stores if store.embedder == penstock.embedder.model)
+    ctx = session.context(timeout_s=session.settings.server.request_timeout_s)
+    return (await suggest(penstock.questions, usable, ctx) if usable else None) or FIRST_QUESTION
+
+
+def _with_example(settings: Settings, example: str) -> Settings:
+    return msgspec.structs.replace(settings, server=msgspec.structs.replace(settings.server, example_question=example))
 
 
 def _address(bound: socket.socket) -> str:
