@@ -12,8 +12,8 @@ What is promised to a caller, whatever the neighbours do:
 
 - it hears by its deadline, or a full queue at once; nothing runs for one who left or expired before the batch was made;
 - a neighbour that raises, is cancelled or is too large does not touch it: a batch that raised is halved until
-  the bad item is alone. Weakness: this is paid for with more runs, at most about `9 log2(n)` a batch; a batch with more bad
-  items than that allows fails good ones too. An error that speaks of the target, not of an item, is not halved.
+  the bad item is alone. Weakness: this is paid for with more runs, at most about `9 log2(n)` a batch; a batch with
+  more bad items than that allows fails good ones too. An error that speaks of the target is not halved;
 - urgent lanes go first; a less urgent one that has waited for `max_wait_s` gets one batch in `FAIR_EVERY`.
 """
 

@@ -18,7 +18,7 @@ _SHORTEST_S = 1e-5
 _LONGEST_S = 1e3
 _LOG_RATIO = math.log((1 + ERROR) / (1 - ERROR))
 _BUCKETS = math.ceil(math.log(_LONGEST_S / _SHORTEST_S) / _LOG_RATIO) + 1
-_RESCALE_AT = 1e9
+_RESCALE_AT = 20.0
 _REFRESH_EVERY = 16
 
 
@@ -49,10 +49,11 @@ class Durations:
         return self._seen
 
     def observe(self, duration_s: float) -> None:
-        weight = math.exp(self._rate * (self._clock.now_s() - self._began_s))
-        if weight > _RESCALE_AT:
-            self._rescale(weight)
-            weight = 1.0
+        exponent = self._rate * (self._clock.now_s() - self._began_s)
+        if exponent > _RESCALE_AT:
+            self._rescale(math.exp(-min(exponent, 700.0)))
+            exponent = 0.0
+        weight = math.exp(exponent)
         self._counts[_bucket_of(duration_s)] += weight
         self._total += weight
         self._weighted_s += weight * duration_s
@@ -88,11 +89,11 @@ class Durations:
                     break
         return _middle_of(last)
 
-    def _rescale(self, weight: float) -> None:
-        # Weights grow with time; before they overflow, all are divided by the newest.
-        self._counts = [count / weight for count in self._counts]
-        self._total /= weight
-        self._weighted_s /= weight
+    def _rescale(self, factor: float) -> None:
+        # Weights grow with time; before they overflow, all shrink so that the newest weighs 1.
+        self._counts = [count * factor for count in self._counts]
+        self._total *= factor
+        self._weighted_s *= factor
         self._began_s = self._clock.now_s()
 
 

@@ -1,21 +1,24 @@
 """How many may be at work at once: a fixed number, or one that follows measured latency.
 
 The adaptive limit is the gradient controller of Envoy's adaptive concurrency filter and of Netflix's
-concurrency-limits ("gradient2"), with the baseline kept as BBR keeps its round-trip time:
+concurrency-limits ("gradient2"); the unloaded latency is measured as BBR measures its round-trip time, by a short
+drain:
 
-    gradient = clamp(tolerance x baseline / latency, 0.5, 1)        latency: median of the last window
-    limit    = limit x gradient + sqrt(limit)                       sqrt(limit): room to find more capacity
+    gradient = clamp(tolerance x unloaded / latency, 0.5, 1)
+    limit   += sqrt(limit)                                           while the gradient is 1 and the limit is in use
+    limit    = limit x (1 + gradient) / 2 + sqrt(limit) / 4          otherwise
 
-`baseline` is the lowest median of any window of the last `memory_s`. A limit that has been full for so long that
-the baseline would only repeat its own queue is lowered for one window, so that the queue drains and the baseline is
-measured anew. Under steady overload of a server with S slots this settles near S + sqrt(S), so latency
-near 1 + 1/sqrt(S) of the unloaded one.
+`latency` is the median of a window, and counts only work that began after the last step: what a step does cannot
+show in what was under way. `unloaded` is learned in windows in which less than half of the limit was used and, when
+there was none for `drain_every_s`, in one for which the limit is lowered so far that the queue behind it empties.
+Under steady overload of a server with S slots the limit settles near S x tolerance + sqrt(S) / 2.
 
 A server that batches gets slower before it is full. Latencies under `floor_s` are therefore never taken as a sign of
 congestion: set it to the latency that you are content with.
 
 Weakness: the median speaks for the bulk. Where short and long work share one limit, a shift of the mix looks like a
-change of load until `memory_s` has passed.
+change of load until some windows without load have passed. A limit holds no less than `lowest`, so a server with fewer
+slots than that queues behind it.
 """
 
 from __future__ import annotations
@@ -66,93 +69,84 @@ class AdaptiveLimit:
         floor_s: float = 0.0,
         tolerance: float = 1.05,
         window_s: float = 0.1,
-        window_samples: int = 16,
-        memory_s: float = 10.0,
+        window_samples: int = 32,
+        drain_every_s: float = 5.0,
         clock: Clock = MONOTONIC,
     ) -> None:
         self._exact = float(initial)
         self._lowest, self._highest = lowest, highest
         self._floor_s, self._tolerance = floor_s, tolerance
         self._window_s, self._window_samples = window_s, window_samples
-        self._memory_s = memory_s
+        self._drain_every_s = drain_every_s
         self._clock = clock
         self._samples: list[float] = []
-        self._window_began_s = clock.now_s()
-        self._busiest = 0
-        self._drops = 0
-        self._baseline = _LowestMedian(memory_s=memory_s)
+        self._stepped_s = clock.now_s()
         self._slack_at_s = clock.now_s()
-        self._draining = False
+        self._busiest = 0
+        self._has_dropped = False
+        self._is_draining = False
+        self._unloaded_s = 0.0
         self.value = initial
 
     @property
-    def baseline_s(self) -> float:
+    def unloaded_s(self) -> float:
         """The latency that counts as unloaded; 0 before the first window."""
-        return self._baseline.value_s
+        return self._unloaded_s
 
     def observe(self, duration_s: float, in_flight: int) -> None:
+        now_s = self._clock.now_s()
+        if now_s - duration_s < self._stepped_s:
+            return
         self._samples.append(duration_s)
         self._busiest = max(self._busiest, in_flight)
-        if len(self._samples) >= self._window_samples:
-            now_s = self._clock.now_s()
-            if now_s - self._window_began_s >= self._window_s:
-                self._close_window(now_s)
+        # A small limit brings few samples: rather judge by fewer than late.
+        enough = min(self._window_samples, max(8, self.value))
+        if len(self._samples) >= enough and now_s - self._stepped_s >= self._window_s:
+            self._close_window(now_s)
 
     def dropped(self) -> None:
         # One step down a window, however many ran out of time in it: they waited in the same queue.
-        self._drops += 1
-        if self._drops == 1:
+        if not self._has_dropped:
+            self._has_dropped = True
             self._set(self._exact * 0.9)
 
     def _close_window(self, now_s: float) -> None:
         self._samples.sort()
         median_s = self._samples[len(self._samples) // 2]
-        self._baseline.observe(median_s, now_s)
-        if self._draining or self._busiest < self._exact * 0.5:
+        has_slack = self._busiest < self._exact * 0.5
+        if has_slack or self._is_draining or not self._unloaded_s:
+            self._learn(median_s)
             self._slack_at_s = now_s
-        if self._draining:
-            self._draining = False
-        elif self._busiest >= self._exact * 0.5:
+        if self._is_draining:
+            self._is_draining = False
+            self._set(self._exact)
+        elif not has_slack:
             self._step(median_s, now_s)
         self._samples.clear()
-        self._window_began_s = now_s
+        self._stepped_s = now_s
         self._busiest = 0
-        self._drops = 0
+        self._has_dropped = False
+
+    def _learn(self, median_s: float) -> None:
+        # The mean of such windows, not their least: a minimum of noisy medians is always too low.
+        if self._unloaded_s:
+            self._unloaded_s += (median_s - self._unloaded_s) * 0.5
+        else:
+            self._unloaded_s = median_s
 
     def _step(self, median_s: float, now_s: float) -> None:
-        reference_s = max(self._baseline.value_s * self._tolerance, self._floor_s)
+        reference_s = max(self._unloaded_s * self._tolerance, self._floor_s)
         gradient = min(1.0, max(0.5, reference_s / max(median_s, 1e-9)))
-        room = math.sqrt(self._exact) if not self._drops else 0.0
-        wanted = self._exact * gradient + room
-        self._set(self._exact + (wanted - self._exact) * 0.5)
-        if now_s - self._slack_at_s > self._memory_s * 0.5 and median_s > self._floor_s:
-            self._draining = True
-            self._set_value(max(self._lowest, int(self._exact * gradient * 0.8)))
+        room = 0.0 if self._has_dropped else math.sqrt(self._exact)
+        if gradient == 1.0:
+            if self._busiest >= 0.9 * self._exact:  # A limit that nobody touches has no reason to grow.
+                self._set(self._exact + room)
+        else:
+            self._set(self._exact * (1.0 + gradient) / 2 + room / 4)
+        if now_s - self._slack_at_s >= self._drain_every_s and median_s > self._floor_s:
+            self._is_draining = True
+            self.value = max(self._lowest, int(self._exact * gradient * 0.7))
 
     def _set(self, exact: float) -> None:
         self._exact = min(float(self._highest), max(float(self._lowest), exact))
-        self._set_value(round(self._exact))
-
-    def _set_value(self, value: int) -> None:
-        self.value = value
-
-
-class _LowestMedian:
-    """The least of the recent medians, over the present half of the memory and the one before."""
-
-    def __init__(self, *, memory_s: float) -> None:
-        self._half_s = memory_s / 2
-        self._began_s = -math.inf
-        self._before_s = math.inf
-        self._present_s = math.inf
-
-    @property
-    def value_s(self) -> float:
-        least = min(self._before_s, self._present_s)
-        return 0.0 if least == math.inf else least
-
-    def observe(self, median_s: float, now_s: float) -> None:
-        if now_s - self._began_s > self._half_s:
-            self._before_s, self._present_s = self._present_s, math.inf
-            self._began_s = now_s
-        self._present_s = min(self._present_s, median_s)
+        self.value = round(self._exact)

@@ -123,10 +123,9 @@ async def test_a_server_that_becomes_slower_is_learned(loop: VirtualLoop) -> Non
 
 def feed(limit: AdaptiveLimit, clock: HandClock, latency_s: float, in_flight: int, windows: int) -> None:
     for _ in range(windows):
-        for _ in range(16):
+        clock.seconds += latency_s + 0.11
+        for _ in range(33):
             limit.observe(latency_s, in_flight)
-        clock.seconds += 0.11
-        limit.observe(latency_s, in_flight)
 
 
 def test_latency_under_the_floor_is_not_congestion() -> None:
