@@ -7,12 +7,12 @@ import json
 
 import numpy as np
 import pytest
-import tiny_encoders as tiny
 
 from penstock.core.context import Context, start_context
 from penstock.core.errors import DeadlineExceeded, StageUnavailable
 from penstock.core.types import Principal
 from penstock.embed.openvino import OpenVinoEmbedder
+from tests.embed import tiny_encoders as tiny
 
 
 def context(**more) -> Context:

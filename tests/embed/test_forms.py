@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 import pytest
-import tiny_encoders as tiny
 
 from penstock.core.context import start_context
 from penstock.core.errors import ModelMissing
@@ -16,6 +15,7 @@ from penstock.embed.batches import padded
 from penstock.embed.engine import Engine
 from penstock.embed.load import load
 from penstock.embed.openvino import OpenVinoEmbedder
+from tests.embed import tiny_encoders as tiny
 
 TEXTS = [tiny.words(9), tiny.words(2, seed=1), tiny.words(17, seed=2), tiny.words(5, seed=3)]
 

@@ -6,11 +6,11 @@ import socket
 import time
 
 import pytest
-import tiny_encoders as tiny
 
 from penstock.core.errors import ModelMissing
 from penstock.embed.hub import Unreachable, _weights_of
 from penstock.embed.locate import describe_model, in_folder, locate, sha256_of, verified
+from tests.embed import tiny_encoders as tiny
 
 
 def test_a_folder(tmp_path):

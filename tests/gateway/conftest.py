@@ -12,7 +12,7 @@ import pytest_asyncio
 
 sys.path.insert(0, str(Path(__file__).parent))  # for world.py and description.py, which several tests here share
 
-from world import Live, World
+from tests.gateway.world import Live, World
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,10 @@ from typing import Any
 
 import httpx
 import pytest
-from events import events_of, text_of
-from world import World
 
 from penstock.core.types import Message
+from tests.gateway.events import events_of, text_of
+from tests.gateway.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

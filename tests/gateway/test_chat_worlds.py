@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 from conftest import client_of
-from events import events_of, text_of
-from world import RIVERS, Scripted, World
 
 from penstock.core.errors import RateLimited, StageUnavailable
+from tests.gateway.events import events_of, text_of
+from tests.gateway.world import RIVERS, Scripted, World
 
 PATH = "/v1/chat/completions"
 

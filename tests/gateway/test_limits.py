@@ -3,7 +3,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from conftest import client_of
-from world import World
+
+from tests.gateway.world import World
 
 SEARCH = "/v1/vector_stores/rivers/search"
 JSON = {"content-type": "application/json"}

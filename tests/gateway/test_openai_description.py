@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import description
 import httpx
 import jsonschema
 import pytest
-from events import events_of
 from starlette.routing import Route
-from world import World
+
+from tests.gateway import description
+from tests.gateway.events import events_of
+from tests.gateway.world import World
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),

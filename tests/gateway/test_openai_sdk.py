@@ -7,7 +7,8 @@ from typing import Any
 
 import openai
 import pytest
-from world import Live, Scripted
+
+from tests.gateway.world import Live, Scripted
 
 QUESTION: list[Any] = [{"role": "user", "content": "How long is the Rhine?"}]
 

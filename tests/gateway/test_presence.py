@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from world import Live, Scripted, request_bytes
 
 from penstock.core.errors import DeadlineExceeded
 from penstock.gateway.errors import ClientGone
 from penstock.gateway.presence import Presence
+from tests.gateway.world import Live, Scripted, request_bytes
 
 CHAT = "/v1/chat/completions"
 LONG = 5.0

@@ -4,7 +4,8 @@ from typing import Any
 
 import httpx
 import pytest
-from world import RIVERS
+
+from tests.gateway.world import RIVERS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -7,10 +7,10 @@ import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
-from world import Live, Scripted, request_bytes
 
 from penstock.core.errors import PortBusy
 from penstock.gateway.serve import bind
+from tests.gateway.world import Live, Scripted, request_bytes
 
 SEARCH = "/v1/vector_stores/rivers/search"
 STREAM = request_bytes(

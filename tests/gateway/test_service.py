@@ -7,10 +7,10 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 from starlette.routing import Route
-from world import World
 
 from penstock.gateway.readiness import Readiness
 from penstock.gateway.routes.page import NAMES
+from tests.gateway.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

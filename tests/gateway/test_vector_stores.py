@@ -4,11 +4,11 @@ from typing import Any
 
 import httpx
 import pytest
-from world import RIVERS, World
 
 from penstock.core.types import FileRecord
 from penstock.gateway.routes.vector_stores import best_of, file_counts, paged
 from penstock.gateway.wire.vector_stores import ListQuery
+from tests.gateway.world import RIVERS, World
 
 PATH = "/v1/vector_stores"
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from search_material import CTX, DIMENSION, SETTINGS, edge, rows
 
 from penstock.config import SearchSettings
 from penstock.core.types import Chunk, Comparison, Compound, Entry, Query, Removal
 from penstock.search import EdgeIndex, MemoryIndex
+from tests.search.search_material import CTX, DIMENSION, SETTINGS, edge, rows
 
 WORDS = ["river", "stone", "bridge", "water", "mill", "wheel", "grain", "flour", "bread", "the"]
 VALUES = st.sampled_from([1.0, 2.0, 3.5, "1", "red", "blue", True, False])

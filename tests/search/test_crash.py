@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from search_material import CTX, edge, rows
 
 from penstock.core.types import Query
+from tests.search.search_material import CTX, edge, rows
 
 CHUNKS = 150
 FILES = 3
@@ -22,7 +22,7 @@ CHILD = """
 import asyncio, sys
 from pathlib import Path
 from penstock.core.types import Removal
-from search_material import CTX, edge, file_entries, rows
+from tests.search.search_material import CTX, edge, file_entries, rows
 
 async def main(folder, first):
     index = edge(Path(folder))

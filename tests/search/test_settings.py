@@ -5,10 +5,10 @@ import threading
 
 import msgspec
 import pytest
-from search_material import CTX, SETTINGS, edge, file_entries, rows
 
 from penstock.config import SearchSettings
 from penstock.core.types import Chunk, Entry, Query
+from tests.search.search_material import CTX, SETTINGS, edge, file_entries, rows
 
 
 def entry(name: str, text: str) -> Entry:

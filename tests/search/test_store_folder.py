@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from search_material import CTX, edge, file_entries, rows
 
 from penstock.config import SearchSettings
 from penstock.core.errors import DataDamaged, DiskFull, Setup
 from penstock.core.types import Query, Removal
 from penstock.search.manifest import FORMAT, Manifest, read_manifest, write_manifest
+from tests.search.search_material import CTX, edge, file_entries, rows
 
 
 async def make(folder: Path, files: int = 3) -> list:
@@ -180,7 +180,7 @@ from pathlib import Path
 from penstock.config import SearchSettings
 from penstock.core.errors import DiskFull
 from penstock.core.types import Query, Removal
-from search_material import CTX, edge, file_entries, rows
+from tests.search.search_material import CTX, edge, file_entries, rows
 
 async def main(folder):
     ballast = folder / "ballast"

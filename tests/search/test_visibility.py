@@ -3,10 +3,9 @@
 import asyncio
 import threading
 
-from search_material import CTX, edge, file_entries, rows
-
 from penstock.core.types import Query, Removal
 from penstock.search.gate import Gate
+from tests.search.search_material import CTX, edge, file_entries, rows
 
 CHUNKS = 100  # more than go in at once (live.STAGE_AT_ONCE), so that a write has a middle
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 
 import pytest
-from extractive_passages import RIVERS, SALMON, answer, context, hit, prompt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from penstock.core.context import start_context
 from penstock.core.errors import DeadlineExceeded
 from penstock.core.types import Principal, Prompt
 from penstock.generate.extractive import NOTHING_FOUND, ExtractiveGenerator
+from tests.generate.extractive.extractive_passages import RIVERS, SALMON, answer, context, hit, prompt
 
 
 async def test_the_answer_is_the_sentence_with_its_citation():

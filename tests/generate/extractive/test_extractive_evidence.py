@@ -2,10 +2,9 @@
 
 import math
 
-from extractive_passages import RIVERS, SALMON, hit
-
 from penstock.generate.extractive import judge
 from penstock.generate.extractive.evidence import SIGNS, WITH_COSINE, WORDS_ONLY
+from tests.generate.extractive.extractive_passages import RIVERS, SALMON, hit
 
 
 def test_no_hits_no_confidence():

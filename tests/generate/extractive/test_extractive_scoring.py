@@ -1,12 +1,12 @@
 """Which sentences come first, by what the question's words and form ask for."""
 
 import pytest
-from extractive_passages import hit
 
 from penstock.generate.extractive import scoring
 from penstock.generate.extractive.cues import offers, wanted
 from penstock.generate.extractive.scoring import FEATURES, MAX_WORDS, WEIGHTS, ask, rank, read
 from penstock.generate.extractive.words import RAREST, rarity, stems
+from tests.generate.extractive.extractive_passages import hit
 
 
 def best(question, *texts, title=""):
