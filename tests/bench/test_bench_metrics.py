@@ -85,6 +85,7 @@ def test_texts_are_normalised_as_squad_does() -> None:
         ("Nothing of the kind.", ["other", "the kind"], True),
         ("Nothing.", ["the", "..."], False),  # nothing is left of these, and nothing is not an answer
         ("Nothing.", [], False),
+        ("...", ["the"], False),
     ],
 )
 def test_an_answer_contains_a_golden_one(answer: str, golden: list[str], *, expected: bool) -> None:

@@ -114,12 +114,18 @@ def test_a_command_that_fails_says_why() -> None:
 
 def test_a_server_is_waited_for_and_stopped(tmp_path: Path) -> None:
     port = free_port()
-    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+    code = (
+        "import http.server as h, signal, sys\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('told to stop', flush=True)))\n"
+        f"h.HTTPServer(('127.0.0.1', {port}), h.SimpleHTTPRequestHandler).serve_forever()"
+    )
+    command = [sys.executable, "-c", code]
     log = tmp_path / "log"
     with serving(command, port=port, ready="/", env=os.environ, cwd=tmp_path, log=log, patience_s=30) as server:
         assert server.ready_s > 0
         assert Path(f"/proc/{server.pid}").exists() or not Path("/proc").exists()
     assert not Path(f"/proc/{server.pid}").exists()
+    assert "told to stop" in log.read_text()
 
 
 def test_a_server_that_ends_at_once_is_not_waited_for(tmp_path: Path) -> None:
