@@ -15,13 +15,16 @@ import msgspec
 from penstock.core.types import Message
 
 BLOCK_CHARS = 512
+IN_HAND_SLACK = 0.25
+LATELY_SLACK = 0.05
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """A replica as the choice sees it. `work` is in tokens: what it has in hand and was given lately."""
+    """A replica as the choice sees it, in tokens: what it has in hand, and what it was given of late."""
 
     name: str
-    work: float
+    in_hand: float
+    lately: float
 
 
 def blocks_of(messages: Iterable[Message]) -> list[int]:
@@ -35,16 +38,17 @@ def blocks_of(messages: Iterable[Message]) -> list[int]:
     return hashes
 
 
-def pick(standings: Sequence[Standing], matched: Mapping[str, int], *, cost: float, slack: float) -> str:
-    """The replica with the longest match among those that the load bound allows; ties go to the least loaded.
+def pick(standings: Sequence[Standing], matched: Mapping[str, int], *, cost: float) -> str:
+    """The replica with the longest match among those that the load bounds allow; ties go to the least loaded. Pure.
 
-    The bound is that of consistent hashing with bounded loads: whoever is over the mean by more than the share `slack`
-    is given nothing more. Pure.
+    The first bound is that of consistent hashing with bounded loads: whoever has more in hand than a quarter over the
+    mean is given nothing. The second keeps shares even over time, so that no replica's cache and wear run ahead.
     """
-    mean = (sum(standing.work for standing in standings) + cost) / len(standings)
-    least = min(standings, key=lambda standing: standing.work)
-    allowed = [one for one in standings if one is least or one.work <= mean * (1.0 + slack)]
-    return max(allowed, key=lambda standing: (matched.get(standing.name, 0), -standing.work)).name
+    mean_in_hand = (sum(one.in_hand for one in standings) + cost) / len(standings)
+    mean_lately = (sum(one.lately for one in standings) + cost) / len(standings)
+    free = [one for one in standings if one.in_hand <= mean_in_hand * (1.0 + IN_HAND_SLACK)]
+    even = [one for one in free if one.lately <= mean_lately * (1.0 + LATELY_SLACK)]
+    return max(even or free, key=lambda one: (matched.get(one.name, 0), -one.in_hand, -one.lately)).name
 
 
 class PrefixMap:

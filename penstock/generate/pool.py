@@ -16,7 +16,7 @@ from penstock.core.types import Delta, Principal, Prompt
 from penstock.flow.hedge import Hedge
 from penstock.flow.lifecycle import OnDeath, Tasks
 from penstock.flow.retry import TargetBudget
-from penstock.generate.affinity import PrefixMap, Standing, blocks_of, pick
+from penstock.generate.affinity import PrefixMap, blocks_of, pick
 from penstock.generate.replica import STAGE, Engine, Replica
 
 CHARS_PER_TOKEN = 4
@@ -33,7 +33,6 @@ class Pool:
         on_death: OnDeath,
         probe_every_s: float = 0.5,
         probe_timeout_s: float = 0.75,
-        slack: float = 0.08,
         hedged: bool = False,
         clock: Clock = MONOTONIC,
     ) -> None:
@@ -44,7 +43,6 @@ class Pool:
         self._budget = TargetBudget()
         self._hedge = Hedge(name=STAGE, clock=clock) if hedged else None
         self._probe_every_s, self._probe_timeout_s = probe_every_s, probe_timeout_s
-        self._slack = slack
         self._clock = clock
         self._tasks = Tasks(name=f"pool {model}", on_death=on_death)
 
@@ -54,7 +52,9 @@ class Pool:
 
     def add(self, name: str, engine: Engine) -> None:
         """It takes requests from now on."""
-        self._replicas[name] = Replica(name=name, engine=engine, clock=self._clock)
+        replica = Replica(name=name, engine=engine, clock=self._clock)
+        self._level(replica)
+        self._replicas[name] = replica
 
     async def drain(self, name: str, ctx: Context) -> bool:
         """Give it nothing new, wait until it is idle or the time is up, and take it out; whether it was idle."""
@@ -122,8 +122,8 @@ class Pool:
         if not usable:
             raise StageUnavailable(STAGE, f"no replica of '{self.model}' is well")
         candidates = [one for one in usable if not one.suspect] or usable
-        standings = [Standing(one.name, one.work) for one in candidates]
-        name = pick(standings, self.prefixes.matched(hashes), cost=_cost(prompt), slack=self._slack)
+        standings = [one.standing for one in candidates]
+        name = pick(standings, self.prefixes.matched(hashes), cost=_cost(prompt))
         return self._replicas[name]
 
     async def _answer(
@@ -132,7 +132,7 @@ class Pool:
         others = [one for one in self.replicas if one is not replica and one.name not in tried and self._usable(one)]
         attempts = [_Attempt(self, replica, prompt, ctx, hashes)]
         if self._hedge is not None and others:
-            attempts.append(_Attempt(self, min(others, key=lambda one: one.work), prompt, ctx, hashes))
+            attempts.append(_Attempt(self, min(others, key=lambda one: one.standing.in_hand), prompt, ctx, hashes))
         try:
             if len(attempts) == 1 or self._hedge is None:
                 winner = await attempts[0].begin()
@@ -162,6 +162,12 @@ class Pool:
         if replica.sick and not was_sick:
             # Whatever it comes back as, its cache will be empty.
             self.prefixes.forget(replica.name)
+        elif was_sick and not replica.sick:
+            self._level(replica)
+
+    def _level(self, replica: Replica) -> None:
+        others = [one.standing.lately for one in self.replicas if one is not replica and self._usable(one)]
+        replica.level(sum(others) / len(others) if others else 0.0)
 
 
 class _Attempt:

@@ -11,14 +11,15 @@ from penstock.core.context import Clock, Context
 from penstock.core.errors import Overloaded, StageUnavailable
 from penstock.core.types import Delta, Prompt
 from penstock.flow.breaker import Breaker
+from penstock.generate.affinity import Standing
 
 STAGE = "generate"
 SICK_AFTER = 2
 """Probes in a row that have to fail."""
 SUSPECT_S = 0.5
 """After a failure others are preferred for so long; the breaker judges by more than one failure."""
-HALF_LIFE_S = 10.0
-"""Of work given: recent work counts as load too, so that short answers are spread as well as long ones."""
+HALF_LIFE_S = 900.0
+"""Of work given, as far as it counts for even shares."""
 
 
 class Engine(Protocol):
@@ -58,9 +59,12 @@ class Replica:
         return self._clock.now_s() < self._avoid_until_s
 
     @property
-    def work(self) -> float:
-        """Tokens in hand and lately given."""
-        return self._work_in_hand + self._decayed()
+    def standing(self) -> Standing:
+        return Standing(self.name, self._work_in_hand, self._decayed())
+
+    def level(self, lately: float) -> None:
+        """It is new, or back: its share counts from that of the others, or it would be given everything."""
+        self._recent, self._recent_at_s = max(lately, self._decayed()), self._clock.now_s()
 
     def take(self, cost: float) -> None:
         self._recent, self._recent_at_s = self._decayed() + cost, self._clock.now_s()

@@ -169,11 +169,14 @@ async def test_leaving_frees_the_slot() -> None:
 
 
 def test_affinity_yields_to_the_load_bound() -> None:
-    standings = [Standing("a", 1000.0), Standing("b", 900.0)]
+    standings = [Standing("a", 1000.0, 0.0), Standing("b", 900.0, 0.0)]
+    busier = [Standing("a", 2000.0, 0.0), Standing("b", 900.0, 0.0)]
+    uneven = [Standing("a", 0.0, 2000.0), Standing("b", 0.0, 900.0)]
 
-    assert pick(standings, {"a": 9}, cost=10.0, slack=0.1) == "a"
-    assert pick(standings, {"a": 9}, cost=10.0, slack=0.01) == "b"
-    assert pick(standings, {}, cost=10.0, slack=0.5) == "b"
+    assert pick(standings, {"a": 9}, cost=10.0) == "a"
+    assert pick(busier, {"a": 9}, cost=10.0) == "b"
+    assert pick(uneven, {"a": 9}, cost=10.0) == "b"
+    assert pick(standings, {}, cost=10.0) == "b"
 
 
 def test_the_map_is_bounded_and_forgets() -> None:
