@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
+from collections import Counter, deque
 
 import pytest
 
+from penstock.core.context import Priority
 from penstock.core.errors import Overloaded
 from penstock.flow.admission import Admission
 from penstock.flow.limit import AdaptiveLimit, FixedLimit
@@ -21,7 +22,10 @@ SERVICE_S = 0.25
 class Server:
     """`slots` at once; the others wait behind, unseen, as in front of a language model."""
 
-    def __init__(self, *, slots: int = SLOTS, service_s: float = SERVICE_S, seed: int = 1) -> None:
+    def __init__(
+        self, *, slots: int = SLOTS, service_s: float = SERVICE_S, seed: int = 1, is_wild: bool = False
+    ) -> None:
+        self.is_wild = is_wild
         self.slots = asyncio.Semaphore(slots)
         self.service_s = service_s
         self.served = 0
@@ -29,7 +33,8 @@ class Server:
 
     async def serve(self) -> None:
         async with self.slots:
-            await asyncio.sleep(self.service_s * self._rng.uniform(0.9, 1.1))
+            spread = self._rng.expovariate(1.0) if self.is_wild else self._rng.uniform(0.9, 1.1)
+            await asyncio.sleep(self.service_s * spread)
             self.served += 1
 
 
@@ -40,30 +45,36 @@ class Load:
         self.loop, self.server, self.door = loop, server, door
         self.latencies_s: list[float] = []
         self.refused = 0
+        self.refused_of: Counter[str] = Counter()
+        self.arrived_of: Counter[str] = Counter()
+        self.latencies_of: dict[str, list[float]] = {}
         self._rng = random.Random(seed)
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self, *, times: float, seconds: float) -> None:
+    async def run(self, *, times: float, seconds: float, priority: Priority = "interactive") -> None:
         rate = times * SLOTS / SERVICE_S
         end_s = self.loop.time() + seconds
         while self.loop.time() < end_s:
             await asyncio.sleep(self._rng.expovariate(rate))
-            task = asyncio.create_task(self._one())
+            task = asyncio.create_task(self._one(priority))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def settle(self) -> None:
         await asyncio.gather(*self._tasks)
 
-    async def _one(self) -> None:
+    async def _one(self, priority: Priority) -> None:
         began_s = self.loop.time()
+        self.arrived_of[priority] += 1
         try:
-            async with self.door.admit(caller(self.loop, timeout_s=30.0)):
+            async with self.door.admit(caller(self.loop, timeout_s=30.0, priority=priority)):
                 await self.server.serve()
         except Overloaded:
             self.refused += 1
+            self.refused_of[priority] += 1
         else:
             self.latencies_s.append(self.loop.time() - began_s)
+            self.latencies_of.setdefault(priority, []).append(self.loop.time() - began_s)
 
     def p99(self) -> float:
         return sorted(self.latencies_s)[int(len(self.latencies_s) * 0.99)]
@@ -119,6 +130,40 @@ async def test_a_server_that_becomes_slower_is_learned(loop: VirtualLoop) -> Non
     await load.run(times=2.0, seconds=20)
     await load.settle()
     assert (server.served - served_before) / 20 >= 0.9 * SLOTS / server.service_s
+
+
+@virtual
+async def test_service_times_that_scatter_do_not_choke_it(loop: VirtualLoop) -> None:
+    server = Server(is_wild=True)
+    load = Load(loop, server, Admission(name="door", limit=AdaptiveLimit(clock=loop), clock=loop))
+    await load.run(times=0.5, seconds=5)
+    served_before = server.served
+    await load.run(times=3.0, seconds=40)
+    goodput = (server.served - served_before) / 40 / (SLOTS / SERVICE_S)
+    await load.settle()
+    assert goodput >= 0.85
+
+
+@virtual
+async def test_a_wave_of_batch_work_leaves_interactive_callers_alone(loop: VirtualLoop) -> None:
+    """Check 10: interactive at 0.8 of the capacity beside 12 times the capacity of batch and ingestion."""
+    server = Server()
+    load = Load(loop, server, Admission(name="door", limit=AdaptiveLimit(clock=loop), clock=loop))
+    await load.run(times=0.8, seconds=10)
+    load.latencies_of.clear()
+    load.arrived_of.clear()
+    load.refused_of.clear()
+    await asyncio.gather(
+        load.run(times=0.8, seconds=20),
+        load.run(times=8.0, seconds=20, priority="batch"),
+        load.run(times=4.0, seconds=20, priority="ingestion"),
+    )
+    interactive = sorted(load.latencies_of["interactive"])
+    refused = load.refused_of["interactive"] / load.arrived_of["interactive"]
+    assert len(load.latencies_of["batch"]) > 0
+    await load.settle()
+    assert interactive[int(len(interactive) * 0.99)] <= 1.5 * SERVICE_S * 1.1
+    assert refused <= 0.001
 
 
 def feed(limit: AdaptiveLimit, clock: HandClock, latency_s: float, in_flight: int, windows: int) -> None:

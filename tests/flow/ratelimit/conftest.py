@@ -48,8 +48,8 @@ class RedisServer:
 def redis_binary() -> None:
     if shutil.which("redis-server") is None:
         if os.environ.get("CI") == "true":
-            pytest.fail("redis-server is missing: run scripts/install-test-servers")
-        pytest.skip("redis-server is missing: scripts/install-test-servers installs it")
+            pytest.fail("redis-server is missing: run scripts/install-test-tools")
+        pytest.skip("redis-server is missing: scripts/install-test-tools installs it")
 
 
 @pytest.fixture(scope="session")
