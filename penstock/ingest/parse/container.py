@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, BinaryIO, Self, cast
 
 from penstock.core.errors import BadDocument
 from penstock.ingest.parse.limits import ParseLimits
@@ -42,7 +42,7 @@ class Container:
     def __contains__(self, name: str) -> bool:
         return name in self.names
 
-    def open(self, name: str) -> IO[bytes]:
+    def open(self, name: str) -> BinaryIO:
         """A part's bytes. Raises BadDocument."""
         info = self.names.get(name)
         if info is None:
@@ -53,7 +53,7 @@ class Container:
             stream = self._zip.open(info)
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, OSError) as error:
             raise BadDocument("corrupt", f"Its part '{name}' cannot be read: {error}.") from error
-        return _Bounded(stream, self, name)
+        return cast("BinaryIO", _Bounded(stream, self, name))
 
     def read(self, name: str) -> bytes:
         return self.open(name).read()

@@ -37,6 +37,10 @@ MAGIC = (
     (b"\x28\xb5\x2f\xfd", "archive"),
 )
 MARKDOWN_NAMES = frozenset({".md", ".markdown", ".mdown", ".mkd", ".mdx", ".rmd", ".qmd"})
+CONTAINER_NAMES = frozenset(
+    ".pdf .docx .docm .dotx .pptx .pptm .xlsx .xlsm .odt .ods .odp .epub .msg .doc .ppt .xls .zip .gz .tgz .tar".split()
+)
+"""Names of formats that are no plain text: text under such a name is a damaged file, or an error message."""
 HTML_NAMES = frozenset({".html", ".htm", ".xhtml"})
 CODE_NAMES = {
     extension: language
@@ -79,6 +83,8 @@ def detect(content: bytes, filename: str) -> str:
         kind = ""  # two letters that may begin a word
     if kind:
         return kind
+    if content[257:262] == b"ustar":
+        return "tar"
     if is_binary(content):
         return "image" if content[4:12] in {b"ftypheic", b"ftypavif"} else "binary"
     return _text_kind(content, filename)
@@ -108,9 +114,7 @@ def _zip_kind(content: bytes) -> str:
     if mimetype == "application/epub+zip" or "META-INF/container.xml" in names:
         return "epub"
     if mimetype.startswith("application/vnd.oasis.opendocument."):
-        return {"text": "odt", "spreadsheet": "ods", "presentation": "odp"}.get(
-            mimetype.rpartition(".")[2].removesuffix("-template"), "odt"
-        )
+        return "odf"
     if "[Content_Types].xml" in names:
         for folder, kind in (("word/", "docx"), ("ppt/", "pptx"), ("xl/", "xlsx")):
             if any(name.startswith(folder) for name in names):
@@ -141,6 +145,8 @@ def _text_kind(content: bytes, filename: str) -> str:
         return "delimited"
     if suffix in {"", ".text"} and len(MARKDOWN_SIGNS.findall(head)) >= 3:
         return "markdown"
+    if suffix in CONTAINER_NAMES:
+        return "misnamed"
     if suffix not in {".txt", ".text", ".log"} and head.lstrip()[:1] in {"{", "["}:
         return "json"
     return "text"

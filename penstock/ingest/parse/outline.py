@@ -50,12 +50,14 @@ class ListItem:
 
 
 class Outline:
-    """Collects blocks. `page` is set by readers of formats that have pages.
+    """Collects blocks. `page` is set by readers of formats that have pages; `filename` is that of the file being read,
+    which within an archive is the member's.
 
     Raises BadDocument (too_large) when the text grows over `max_chars`: what a small file unpacks to is unbounded.
     """
 
-    def __init__(self, *, max_chars: int) -> None:
+    def __init__(self, *, filename: str, max_chars: int) -> None:
+        self.filename = filename
         self.title = ""
         self.page = 0
         self.attributes: dict[str, AttributeValue] = {}
@@ -107,12 +109,24 @@ class Outline:
                 fence += "`"
             self._add("code", f"{fence}{one_line(language)}\n{text}\n{fence}")
 
-    def document(self, filename: str) -> Document:
+    def document(self) -> Document:
         """Everything so far. Without a title of its own a document has that of its first heading."""
         title = one_line(self.title)[:MAX_TITLE_CHARS]
         if not title or GENERATED_TITLE.match(title):
             title = next((block.text for block in self._blocks[:5] if block.kind == "heading"), "")
-        return Document(filename=filename, title=title, blocks=tuple(self._blocks), attributes=self.attributes)
+        return Document(filename=self.filename, title=title, blocks=tuple(self._blocks), attributes=self.attributes)
+
+    @property
+    def is_full(self) -> bool:
+        return self._left_chars < 0
+
+    def has_text_after(self, count: int) -> bool:
+        """Whether anything but headings came after the first `count` blocks."""
+        return any(block.kind != "heading" for block in self._blocks[count:])
+
+    def drop_after(self, count: int) -> None:
+        """Take back everything after the first `count` blocks."""
+        del self._blocks[count:]
 
     @property
     def letters(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
-from typing import IO, Literal
+from typing import BinaryIO, Literal
 from xml.parsers import expat
 
 import msgspec
@@ -12,7 +12,6 @@ import msgspec
 from penstock.core.errors import BadDocument
 
 PIECE_BYTES = 64 * 1024
-ALIASES = {"windows-1252": "cp1252", "x-sjis": "cp932"}
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
@@ -26,35 +25,50 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     text: str = ""
 
 
-def events(source: IO[bytes] | bytes, *, encoding: str | None = None) -> Iterator[Event]:
+def events(source: BinaryIO | bytes, *, encoding: str | None = None) -> Iterator[Event]:
     """Events in document order. Raises BadDocument for what is not well-formed or declares entities."""
-    stream = io.BytesIO(source) if isinstance(source, bytes) else source
+    parser = new_parser(encoding)
+    waiting: list[Event] = []
+    parser.StartElementHandler = lambda name, attributes: waiting.append(
+        Event("start", local(name), {local(key): value for key, value in attributes.items()} if attributes else {})
+    )
+    parser.EndElementHandler = lambda name: waiting.append(Event("end", local(name)))
+    parser.CharacterDataHandler = lambda text: waiting.append(Event("text", text=text))
+    try:
+        for _ in feed(parser, source):
+            yield from waiting
+            waiting.clear()
+    except BadDocument:
+        yield from waiting
+        raise
+
+
+def new_parser(encoding: str | None = None) -> expat.XMLParserType:
+    """A parser that reads no entities and nothing outside the file."""
     parser = expat.ParserCreate(encoding)
     parser.buffer_text = True
     parser.buffer_size = PIECE_BYTES
     parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
-    waiting: list[Event] = []
-    parser.StartElementHandler = lambda name, attributes: waiting.append(
-        Event("start", _local(name), {_local(key): value for key, value in attributes.items()} if attributes else {})
-    )
-    parser.EndElementHandler = lambda name: waiting.append(Event("end", _local(name)))
-    parser.CharacterDataHandler = lambda text: waiting.append(Event("text", text=text))
     parser.EntityDeclHandler = _refuse_entity
     parser.ExternalEntityRefHandler = _refuse_external
+    return parser
+
+
+def feed(parser: expat.XMLParserType, source: BinaryIO | bytes) -> Iterator[None]:
+    """Parse piece by piece; yields after each. Raises BadDocument."""
+    stream = io.BytesIO(source) if isinstance(source, bytes) else source
     while True:
         piece = stream.read(PIECE_BYTES)
         try:
             parser.Parse(piece, not piece)
         except expat.ExpatError as error:
-            yield from waiting
             raise BadDocument("corrupt", f"It is not well-formed XML: {error}.") from error
-        yield from waiting
-        waiting.clear()
+        yield
         if not piece:
             return
 
 
-def _local(name: str) -> str:
+def local(name: str) -> str:
     return name.rpartition(":")[2]
 
 
