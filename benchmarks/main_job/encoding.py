@@ -34,7 +34,9 @@ def encode_figures(
     folder.mkdir(parents=True, exist_ok=True)
     step = max(1, data.passages // texts)
     sample = list(itertools.islice(encoder_texts(data.corpus, step=step), texts))
-    questions = [question.text for question in data.answerable[:: max(1, len(data.answerable) // texts)]][:texts]
+    # As many questions as passages, whether the folder has that many or not.
+    every = max(1, len(data.answerable) // texts)
+    questions = list(itertools.islice(itertools.cycle(question.text for question in data.answerable[::every]), texts))
     for name, written in (("corpus.jsonl", sample), ("queries.jsonl", questions)):
         rows = [json.dumps({"_id": str(number), "text": text}) + "\n" for number, text in enumerate(written)]
         (folder / name).write_text("".join(rows), encoding="utf-8")

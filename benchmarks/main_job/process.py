@@ -16,7 +16,7 @@ import msgspec
 
 from benchmarks.main_job.caller import BadReply, Caller
 
-LOOK_EVERY_S = 0.05
+LOOK_EVERY_S = 0.2
 MB = 1e6
 
 

@@ -43,7 +43,7 @@ class Effort(msgspec.Struct, frozen=True):
 
 
 QUICK = Effort(
-    encode_texts=64, encode_repeats=1, ingestions=1, starts=1, rounds=1, alone=100, seconds=3.0, tutorial_questions=200
+    encode_texts=32, encode_repeats=1, ingestions=1, starts=1, rounds=1, alone=100, seconds=2.0, tutorial_questions=200
 )
 
 
