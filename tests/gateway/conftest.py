@@ -35,8 +35,9 @@ async def make_world(filled: Path, tmp_path: Path) -> AsyncIterator[Callable[...
     """Makes started worlds with settings and an engine of the test's own."""
     worlds: list[World] = []
 
-    async def make(**options: object) -> World:
-        folder = shutil.copytree(filled, tmp_path / str(len(worlds)))
+    async def make(*, empty: bool = False, **options: object) -> World:
+        folder = tmp_path / str(len(worlds))
+        folder.mkdir() if empty else shutil.copytree(filled, folder)
         world = World(folder=folder, **options)
         worlds.append(world)
         await world.start()

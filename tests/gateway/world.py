@@ -124,7 +124,9 @@ class World:
         self, *, folder: Path, engine: Scripted | None = None, first: str = "extractive", **server: object
     ) -> None:
         self.folder = folder
-        self.settings = Settings(data_dir=str(folder), server=ServerSettings(**server))  # type: ignore[arg-type]
+        self.settings = Settings(
+            data_dir=str(folder), server=ServerSettings(**{"example_question": "How long is the Rhine?", **server})
+        )  # type: ignore[arg-type]
         self.metrics = Metrics()
         self.readiness = Readiness()
         self.engine = engine or Scripted()
