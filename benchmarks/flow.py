@@ -12,6 +12,8 @@ import statistics
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+import uvloop
+
 from penstock.core.context import Context, start_context
 from penstock.core.types import Principal
 from penstock.flow.admission import Admission
@@ -98,8 +100,6 @@ def main() -> None:
     arguments = parser.parse_args()
     factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     if arguments.loop == "uvloop":
-        import uvloop
-
         factory = uvloop.new_event_loop
     print(f"{arguments.callers} callers, {arguments.loop}; includes making the context")
     print(f"{'':28} {'µs a call':>10} {'range':>14} {'calls/s':>10}")

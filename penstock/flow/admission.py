@@ -142,10 +142,10 @@ class Admission:
         name: str,
         limit: Limit,
         max_waiting: int = 256,
-        wait_share: float = 0.15,
+        wait_share: float = 0.2,
         shortest_wait_s: float = 0.02,
         patience_s: float = 10.0,
-        reserve: float = 0.1,
+        reserve: float = 0.25,
         clock: Clock = MONOTONIC,
     ) -> None:
         self.name = name

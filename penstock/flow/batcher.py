@@ -37,7 +37,7 @@ FAIR_EVERY = 8
 """Of so many batches in a row at least one goes to a less urgent lane that has waited too long."""
 
 _SMOOTHING = 0.1
-_TIMER_ERROR_S = 1e-6
+_TIMER_ERROR_S = 1e-3  # uvloop's timers count milliseconds, and may come one early
 
 
 class BatchReport(msgspec.Struct, frozen=True):

@@ -8,9 +8,10 @@ drain:
     limit   += sqrt(limit)                                           while the gradient is 1 and the limit is in use
     limit    = limit x (1 + gradient) / 2 + sqrt(limit) / 4          otherwise
 
-`latency` is the median of a window, and counts only work that began after the last step: what a step does cannot
-show in what was under way. `unloaded` is learned in windows in which less than half of the limit was used and, when
-there was none for `drain_every_s`, in one for which the limit is lowered so far that the queue behind it empties.
+`latency` is the median of a window, which begins one latency after the last step: before, what ends was under way
+already, and cannot show what the step did. `unloaded` is learned in windows in which less than half of the limit was
+used and, when there was none for `drain_every_s`, in one for which the limit is lowered so far that the queue behind
+it empties.
 Under steady overload of a server with S slots the limit settles near S x tolerance + sqrt(S) / 2.
 
 A server that batches gets slower before it is full. Latencies under `floor_s` are therefore never taken as a sign of
@@ -27,6 +28,9 @@ import math
 from typing import Protocol
 
 from penstock.core.context import MONOTONIC, Clock
+
+_FIRST_WINDOWS = 4
+"""Nothing is known before: these teach what unloaded is, loaded or not."""
 
 
 class Limit(Protocol):
@@ -80,10 +84,11 @@ class AdaptiveLimit:
         self._drain_every_s = drain_every_s
         self._clock = clock
         self._samples: list[float] = []
-        self._stepped_s = clock.now_s()
+        self._settled_s = clock.now_s()
         self._slack_at_s = clock.now_s()
         self._busiest = 0
         self._has_dropped = False
+        self._windows = 0
         self._is_draining = False
         self._unloaded_s = 0.0
         self.value = initial
@@ -95,13 +100,13 @@ class AdaptiveLimit:
 
     def observe(self, duration_s: float, in_flight: int) -> None:
         now_s = self._clock.now_s()
-        if now_s - duration_s < self._stepped_s:
+        if now_s < self._settled_s:
             return
         self._samples.append(duration_s)
         self._busiest = max(self._busiest, in_flight)
         # A small limit brings few samples: rather judge by fewer than late.
         enough = min(self._window_samples, max(8, self.value))
-        if len(self._samples) >= enough and now_s - self._stepped_s >= self._window_s:
+        if len(self._samples) >= enough and now_s - self._settled_s >= self._window_s:
             self._close_window(now_s)
 
     def dropped(self) -> None:
@@ -114,25 +119,29 @@ class AdaptiveLimit:
         self._samples.sort()
         median_s = self._samples[len(self._samples) // 2]
         has_slack = self._busiest < self._exact * 0.5
-        if has_slack or self._is_draining or not self._unloaded_s:
+        self._windows += 1
+        if has_slack or self._is_draining or self._windows <= _FIRST_WINDOWS:
             self._learn(median_s)
             self._slack_at_s = now_s
-        if self._is_draining:
+        if self._windows == 1:
+            pass  # The very first to end are the shortest: this window only tells how long one is.
+        elif self._is_draining:
             self._is_draining = False
             self._set(self._exact)
         elif not has_slack:
             self._step(median_s, now_s)
         self._samples.clear()
-        self._stepped_s = now_s
+        # Not only what began after the step, because of that the short ones end first.
+        self._settled_s = now_s + median_s
         self._busiest = 0
         self._has_dropped = False
 
     def _learn(self, median_s: float) -> None:
         # The mean of such windows, not their least: a minimum of noisy medians is always too low.
-        if self._unloaded_s:
-            self._unloaded_s += (median_s - self._unloaded_s) * 0.5
-        else:
+        if self._windows <= 2:
             self._unloaded_s = median_s
+        else:
+            self._unloaded_s += (median_s - self._unloaded_s) * 0.5
 
     def _step(self, median_s: float, now_s: float) -> None:
         reference_s = max(self._unloaded_s * self._tolerance, self._floor_s)
@@ -145,7 +154,7 @@ class AdaptiveLimit:
             self._set(self._exact * (1.0 + gradient) / 2 + room / 4)
         if now_s - self._slack_at_s >= self._drain_every_s and median_s > self._floor_s:
             self._is_draining = True
-            self.value = max(self._lowest, int(self._exact * gradient * 0.7))
+            self.value = max(self._lowest, int(self._exact * gradient * 0.85))
 
     def _set(self, exact: float) -> None:
         self._exact = min(float(self._highest), max(float(self._lowest), exact))

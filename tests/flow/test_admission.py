@@ -13,7 +13,9 @@ from tests.simulation.loop import VirtualLoop, virtual
 
 
 def a_door(loop: VirtualLoop, places: int, **settings: object) -> Admission:
-    return Admission(name="door", limit=FixedLimit(places), clock=loop, **{"patience_s": 100.0, **settings})
+    return Admission(
+        name="door", limit=FixedLimit(places), clock=loop, **{"patience_s": 100.0, "reserve": 0.1, **settings}
+    )
 
 
 async def stay(door: Admission, ctx: Context, seconds: float, log: list[str] | None = None, name: str = "") -> None:
