@@ -218,8 +218,8 @@ class _Reader:
             self._tables[-1].cell.append(text)
             return
         if self._without is not None:
-            if text in self._without:
-                return
+            if text in self._without or not any(letter.isalpha() for letter in text):
+                return  # told already, or a page number
             self._without.add(text)
         style = self._styles.get(paragraph.style, _Style())
         level = paragraph.outline_level or style.level

@@ -24,9 +24,14 @@ BREAKING = frozenset(
     "legend main p section summary tbody tfoot thead td th tr caption optgroup option label-group".split()
 )
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
-LAYOUT_PARTS = "table, h1, h2, h3, h4, h5, h6, p + p, pre, ul, ol"
+LAYOUT_PARTS = ", ".join(f"table {part}" for part in ("h1", "h2", "h3", "h4", "p + p", "pre", "ul", "ol"))
 """A table that holds these arranges a page; it does not list facts in columns."""
 META_CHARSET = re.compile(rb"""(?i)<meta[^>]{0,200}?charset\s*=\s*["']?\s*([a-z0-9_:-]{2,40})""")
+FURNITURE_NAME = re.compile(
+    r"(?i)(?:^|[\s_-])(?:nav|navbar|navbox|navigation|menu|sidebar|breadcrumbs?|pagination|pager|toc|skip|footer|cookie|"
+    r"consent|share|social|related|advert|ads?|promo|newsletter|noprint|editsection|catlinks|lang|languages?)(?:[\s_-]|$)"
+)
+"""Class names and ids of what surrounds the content, if most of it is links besides."""
 LINKED_SHARE = 0.8
 """A list of which so much is link text, on a page that does not mark its main content, is navigation."""
 SPACE = re.compile(r"\s+")
@@ -149,10 +154,17 @@ class _Walk:
             return False
         if "hidden" in attributes or attributes.get("aria-hidden") == "true":
             return tag != "a"
-        return self._drop_furniture and (tag in FURNITURE or (attributes.get("role") or "") in FURNITURE_ROLES)
+        if not self._drop_furniture:
+            return False
+        if tag in FURNITURE or (attributes.get("role") or "") in FURNITURE_ROLES:
+            return True
+        names = f"{attributes.get('class') or ''} {attributes.get('id') or ''}"
+        return FURNITURE_NAME.search(names) is not None and _link_share(node) > 0.5
 
     def _text(self, text: str) -> None:
-        if text:
+        if text.isspace():
+            self._words.append(" ")
+        elif text:
             self._words.append(SPACE.sub(" ", text))
             if self._in_link:
                 self._linked_chars += len(text)
@@ -213,7 +225,7 @@ class _Walk:
         """Write a table of facts; False for one that only arranges the page."""
         if node.css_first(LAYOUT_PARTS) is not None and node.css_first("th") is None:
             return False
-        if node.css_first("table") is not None:
+        if node.css_first("table table") is not None:
             return False
         rows = [_cells(row) for row in node.css("tr")]
         self._write_lists_so_far()
@@ -221,6 +233,11 @@ class _Walk:
             self._outline.paragraph(caption.text(deep=True, separator=" "))
         self._outline.table(rows)
         return True
+
+
+def _link_share(node: LexborNode) -> float:
+    text = len(node.text(deep=True))
+    return sum(len(link.text(deep=True)) for link in node.css("a")) / text if text else 0.0
 
 
 def _cells(row: LexborNode) -> list[str]:

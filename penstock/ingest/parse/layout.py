@@ -32,6 +32,7 @@ class Word(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     top: float
     bottom: float
     line: int
+    bold: bool = False
 
 
 class Line(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -43,8 +44,7 @@ class Line(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     top: float
     bottom: float
     page: int
-    column: int = 0
-    """Lines of different columns are never one paragraph without a reason."""
+    bold: bool = False
 
     @property
     def size(self) -> float:
@@ -110,6 +110,7 @@ def _joined(group: Sequence[Word], page: int) -> Line:
         top=statistics.median_low(word.top for word in group),
         bottom=statistics.median_high(word.bottom for word in group),
         page=page,
+        bold=all(word.bold for word in group),
     )
 
 
@@ -287,4 +288,5 @@ def _whole(row: Row, right_to_left: bool) -> Line:  # noqa: FBT001 - internal
         top=min(line.top for line in row),
         bottom=max(line.bottom for line in row),
         page=row[0].page,
+        bold=all(line.bold for line in row),
     )

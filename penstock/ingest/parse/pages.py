@@ -6,11 +6,16 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+import msgspec
+
 from penstock.ingest.parse.layout import Line, Table
 from penstock.ingest.parse.outline import ListItem, Outline
 
 HEADING_RATIO = 1.15
 """A line so much larger than most of the document's text is a heading."""
+MAX_BOLD_CHARS = 100
+BOLD_SHARE = 0.3
+"""Where more of a document is bold, bold means nothing."""
 MAX_HEADING_LINES = 3
 MAX_HEADING_CHARS = 200
 BULLET = re.compile(r"([•‣◦▪■●○·–—*-]|(\d{1,3})[.)])\s+(\S.*)")
@@ -27,7 +32,7 @@ def write_pages(pages: Sequence[Sequence[Line | Table]], outline: Outline) -> No
     levels = _heading_levels(pages, body)
     heads = _running_heads(pages)
     seen: set[str] = set()
-    writer = _Writer(outline, levels)
+    writer = _Writer(outline, levels, bold_body=_is_bold(pages))
     for items in pages:
         last = len(items) - 1
         for index, item in enumerate(items):
@@ -58,6 +63,11 @@ def _body_size(pages: Sequence[Sequence[Line | Table]]) -> float:
     return sizes.most_common(1)[0][0] if sizes else 0.0
 
 
+def _is_bold(pages: Sequence[Sequence[Line | Table]]) -> bool:
+    lines = _lines(pages)
+    return sum(len(line.text) for line in lines if line.bold) > BOLD_SHARE * sum(len(line.text) for line in lines)
+
+
 def _heading_levels(pages: Sequence[Sequence[Line | Table]], body: float) -> dict[float, int]:
     """Sizes above the body's, the largest first; rare outliers count like the others."""
     sizes = {
@@ -85,8 +95,9 @@ def _key(line: Line) -> str:
 class _Writer:
     """Joins lines into paragraphs as they come."""
 
-    def __init__(self, outline: Outline, levels: dict[float, int]) -> None:
+    def __init__(self, outline: Outline, levels: dict[float, int], *, bold_body: bool) -> None:
         self._outline = outline
+        self._bold_body = bold_body
         self._levels = levels
         self._group: list[Line] = []
         self._items: list[tuple[int | None, list[Line]]] = []
@@ -97,7 +108,7 @@ class _Writer:
         self._outline.table(table.rows)
 
     def line(self, line: Line) -> None:
-        level = self._levels.get(_rounded(line.size), 0)
+        level = self._level(line)
         bullet = BULLET.fullmatch(line.text)
         if bullet and not level:
             if not self._items:
@@ -110,12 +121,23 @@ class _Writer:
             return
         if self._items or (self._group and not self._continues(self._group[-1], line)):
             self.flush()
+        elif self._group and self._level(self._group[-1]) != level:
+            self.flush()
         self._group.append(line)
+
+    def _level(self, line: Line) -> int:
+        """A line in larger letters is a heading, and so is a short bold one where most of the text is not bold."""
+        by_size = self._levels.get(_rounded(line.size), 0)
+        if by_size or not line.bold or self._bold_body or len(line.text) > MAX_BOLD_CHARS:
+            return by_size
+        if line.text[-1:] in ".,;:" or not any(letter.isalpha() for letter in line.text):
+            return 0
+        return min(6, max(self._levels.values(), default=0) + 1)
 
     def _continues_item(self, line: Line) -> bool:
         before = self._items[-1][1][-1]
         first = self._items[-1][1][0]
-        return self._continues(before, line) and line.x0 >= first.x0 + 0.3 * line.size
+        return self._continues(before, line) and line.x0 >= first.x0 - 1
 
     def _continues(self, before: Line, line: Line) -> bool:
         size = max(before.size, 1.0)
@@ -138,7 +160,7 @@ class _Writer:
         if self._group:
             self._outline.page = self._group[0].page
             text = _joined(self._group)
-            level = self._levels.get(_rounded(self._group[0].size), 0)
+            level = self._level(self._group[0])
             if level and len(self._group) <= MAX_HEADING_LINES and len(text) <= MAX_HEADING_CHARS:
                 self._outline.heading(text, level)
             else:
@@ -147,7 +169,7 @@ class _Writer:
 
 
 def _with_text(line: Line, text: str) -> Line:
-    return Line(text=text, x0=line.x0, x1=line.x1, top=line.top, bottom=line.bottom, page=line.page)
+    return msgspec.structs.replace(line, text=text)
 
 
 def _joined(lines: Sequence[Line]) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as c
@@ -20,6 +21,9 @@ MAX_PAGES = 20_000
 MAX_PAGE_CHARS = 1_000_000
 EXTRACT = 1 << 4
 """The permission bit without which a document's owner does not allow its text to be taken out."""
+MIN_SPACED_WORDS, MAX_SPACED_LETTERS = 5, 2.0
+CLEAR_STEP = 0.8
+BOLD_WEIGHT = 600
 FEW_LETTERS = 5
 DRAWN = frozenset({c.FPDF_ANNOT_WIDGET, c.FPDF_ANNOT_FREETEXT, c.FPDF_ANNOT_STAMP})
 """Annotations that carry text of their own."""
@@ -97,21 +101,55 @@ def _words(page: pdfium.PdfPage, text_page: pdfium.PdfTextPage) -> Iterator[Word
     length = c.FPDFText_GetText(text_page.raw, 0, count, buffer)
     text = bytes(buffer)[: 2 * max(0, length - 1)].decode("utf-16-le", "replace")
     place = _Placer(page, text_page)
-    line = 0
     position = 0
-    for match in WORD.finditer(text):
-        line += text.count("\n", position, match.start())
-        position = match.start()
-        first, last = place.box(match.start()), place.box(match.end() - 1)
-        if first is not None and last is not None:
-            yield Word(
-                text=place.in_order(match[0], match.start()),
-                x0=min(first[0], last[0]),
-                x1=max(first[2], last[2]),
-                top=min(first[1], last[1]),
-                bottom=max(first[3], last[3]),
-                line=line,
-            )
+    for number, line in enumerate(text.split("\n")):
+        for start, end in _word_ends(line, position, place):
+            first, last = place.box(start), place.box(end - 1)
+            if first is not None and last is not None:
+                yield Word(
+                    text=place.in_order(_letters(text[start:end]), start),
+                    x0=min(first[0], last[0]),
+                    x1=max(first[2], last[2]),
+                    top=min(first[1], last[1]),
+                    bottom=max(first[3], last[3]),
+                    line=number,
+                    bold=place.is_bold(start),
+                )
+        position += len(line) + 1
+
+
+def _letters(word: str) -> str:
+    return "".join(word.split())
+
+
+def _word_ends(line: str, offset: int, place: _Placer) -> Iterator[tuple[int, int]]:
+    """Where words begin and end. Where nearly every letter stands alone the file places letters one by one, and the
+    spaces between them say nothing: then the widths of the gaps do.
+    """
+    words = [match.span() for match in WORD.finditer(line)]
+    if len(words) < MIN_SPACED_WORDS or sum(end - start for start, end in words) > MAX_SPACED_LETTERS * len(words):
+        yield from ((offset + start, offset + end) for start, end in words)
+        return
+    letters = [offset + index for index, letter in enumerate(line) if not letter.isspace()]
+    boxes = [place.box(index) for index in letters]
+    gaps = [
+        after[0] - before[2] if before is not None and after is not None else 0.0
+        for before, after in zip(boxes, boxes[1:], strict=False)
+    ]
+    threshold = _threshold(gaps)
+    begin = 0
+    for index, gap in enumerate(gaps, start=1):
+        if gap > threshold:
+            yield letters[begin], letters[index - 1] + 1
+            begin = index
+    yield letters[begin], letters[-1] + 1
+
+
+def _threshold(gaps: Sequence[float]) -> float:
+    """The middle of the largest step between gaps of increasing width, if it is a clear one."""
+    ordered = sorted(gaps)
+    step, place = max((after - before, index) for index, (before, after) in enumerate(itertools.pairwise(ordered)))
+    return ordered[place] + step / 2 if step > CLEAR_STEP * max(ordered[place], 0.1) else ordered[-1] + 1
 
 
 class _Placer:
@@ -123,6 +161,7 @@ class _Placer:
         width, height = page.get_size()
         self._width, self._height = (height, width) if self._turn % 2 else (width, height)
         self._rect = c.FS_RECTF()
+        self._name = ctypes.create_string_buffer(128)
 
     def box(self, text_index: int) -> tuple[float, float, float, float] | None:
         index = c.FPDFText_GetCharIndexFromTextIndex(self._text, text_index)
@@ -137,6 +176,13 @@ class _Placer:
         if self._turn == 3:
             return self._height - top, self._width - right, self._height - bottom, self._width - left
         return left, self._height - top, right, self._height - bottom
+
+    def is_bold(self, text_index: int) -> bool:
+        index = c.FPDFText_GetCharIndexFromTextIndex(self._text, text_index)
+        if c.FPDFText_GetFontWeight(self._text, index) >= BOLD_WEIGHT:
+            return True
+        size = c.FPDFText_GetFontInfo(self._text, index, self._name, len(self._name), None)
+        return b"bold" in self._name.raw[: min(size, len(self._name))].lower()
 
     def in_order(self, word: str, start: int) -> str:
         """Arabic's lam-alef is one glyph for two letters, and pdfium turns these two round with the line."""
