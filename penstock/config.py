@@ -104,6 +104,66 @@ class ExtractiveSettings(Section, frozen=True):
     """Below this probability that the passages answer the question, it says that it found nothing."""
 
 
+class EngineSettings(Section, frozen=True):
+    """One language model, in a `[[generate.engines]]` of the settings file."""
+
+    model: str
+    """The name by which callers ask for it."""
+    urls: tuple[str, ...] = ()
+    """OpenAI-compatible servers that run it, each up to `/v1`."""
+    local: str = ""
+    """Instead of servers: a folder with an OpenVINO export, or its name on the model hub."""
+    upstream_model: str = ""
+    """Its name at the servers, where that is another."""
+    key_env: str = ""
+    """The environment variable that holds the API keys, with commas between several."""
+    api: Literal["chat", "completions"] = "chat"
+    streamed: bool = True
+    ask_usage: bool = True
+    """Ask for token counts in streams; some old servers refuse that."""
+    limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    connect_timeout_s: PositiveFloat = 5.0
+    first_token_timeout_s: PositiveFloat = 60.0
+    between_tokens_timeout_s: PositiveFloat = 20.0
+    hedged: bool = False
+    """Ask a second server when the first token is unusually late."""
+    draft: str = ""
+    """For `local`: a small model of the same vocabulary that guesses ahead."""
+    context_tokens: Annotated[int, Meta(ge=512)] = 8_192
+    tokenizer: str = ""
+    """Path of the model's tokenizer.json; without it tokens are estimated."""
+    level: Share = 0.5
+    """The complexity of questions up to which `auto` trusts it."""
+    price_prompt: Annotated[float, Meta(ge=0)] = 0.0
+    """Per million tokens, like the next two."""
+    price_cached: Annotated[float, Meta(ge=0)] = 0.0
+    price_output: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class SplitSettings(Section, frozen=True):
+    """A name under which several engines share the requests, in a `[[generate.splits]]`."""
+
+    model: str
+    weights: dict[str, Annotated[float, Meta(gt=0)]]
+
+
+class GenerateSettings(Section, frozen=True):
+    """Language models. Without engines the extractive engine answers everything."""
+
+    engines: tuple[EngineSettings, ...] = ()
+    splits: tuple[SplitSettings, ...] = ()
+    fusion: Literal["concatenate", "select", "weighted"] = "concatenate"
+    """How passages are put into a prompt."""
+    passage_tokens: Annotated[int, Meta(ge=32)] = 512
+    """Longer passages are cut after a sentence."""
+    conversation_tokens: Annotated[int, Meta(ge=0)] = 1_024
+    """Older turns are condensed to so much."""
+    templates: str = ""
+    """A folder with instructions.txt and examples.txt, and folders of the same named after stores' ids."""
+    delimiter_key_env: str = ""
+    """The environment variable with the secret of the passages' delimiter; without it, a new one at each start."""
+
+
 class IngestSettings(Section, frozen=True):
     """How documents are read and split."""
 
@@ -134,6 +194,7 @@ class Settings(Section, frozen=True):
     log: LogSettings = LogSettings()
     search: SearchSettings = SearchSettings()
     embed: EmbedSettings = EmbedSettings()
+    generate: GenerateSettings = GenerateSettings()
     extractive: ExtractiveSettings = ExtractiveSettings()
 
 

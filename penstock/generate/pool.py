@@ -78,9 +78,13 @@ class Pool:
     async def stop(self) -> None:
         await self._tasks.stop()
 
-    async def healthy(self, ctx: Context) -> bool:  # noqa: ARG002 - every engine's signature
+    @property
+    def is_well(self) -> bool:
         """Whether any replica may be asked."""
-        return any(not (one.sick or one.draining or one.breaker.state == "open") for one in self.replicas)
+        return any(self._usable(replica) for replica in self.replicas)
+
+    async def healthy(self, ctx: Context) -> bool:  # noqa: ARG002 - every engine's signature
+        return self.is_well
 
     async def generate(self, prompt: Prompt, ctx: Context) -> AsyncGenerator[Delta]:
         """Deltas of whichever replica answers. Raises what the last one tried raised, or StageUnavailable."""

@@ -1,0 +1,128 @@
+"""What each answer took and cost: tokens, time to the first one, tokens a second, price; by tenant and model."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+import msgspec
+
+from penstock.core.context import Context
+from penstock.core.types import Delta, Prompt, Usage
+from penstock.flow.estimate import Durations
+from penstock.generate.replica import Engine
+
+MOST_ACCOUNTS = 10_000
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Per million tokens, in whatever currency the table is kept."""
+
+    prompt: float = 0.0
+    cached: float = 0.0
+    output: float = 0.0
+
+    def of(self, usage: Usage) -> float:
+        fresh = usage.prompt - usage.cached
+        return (fresh * self.prompt + usage.cached * self.cached + usage.output * self.output) / 1e6
+
+
+class Bill(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer. `tokens_per_s` counts from the first token on; one that broke off has only the pieces that came."""
+
+    tenant: str
+    model: str
+    usage: Usage
+    first_token_s: float
+    total_s: float
+    price: float
+    complete: bool
+
+    @property
+    def tokens_per_s(self) -> float:
+        spoken_s = self.total_s - self.first_token_s
+        return self.usage.output / spoken_s if spoken_s > 0 else 0.0
+
+
+class Totals(msgspec.Struct):
+    """Sums of one tenant's use of one model."""
+
+    requests: int = 0
+    broken: int = 0
+    prompt: int = 0
+    cached: int = 0
+    output: int = 0
+    price: float = 0.0
+
+
+class Account:
+    """Adds bills up; holds the most recent tenants and models, and hands every bill to `observe`."""
+
+    def __init__(self, *, observe: Callable[[Bill], None] | None = None) -> None:
+        self._observe = observe
+        self._totals: OrderedDict[tuple[str, str], Totals] = OrderedDict()
+
+    def totals(self, tenant: str, model: str) -> Totals:
+        return self._totals.get((tenant, model), Totals())
+
+    def add(self, bill: Bill) -> None:
+        key = (bill.tenant, bill.model)
+        totals = self._totals.setdefault(key, Totals())
+        self._totals.move_to_end(key)
+        if len(self._totals) > MOST_ACCOUNTS:
+            self._totals.popitem(last=False)
+        totals.requests += 1
+        totals.broken += not bill.complete
+        totals.prompt += bill.usage.prompt
+        totals.cached += bill.usage.cached
+        totals.output += bill.usage.output
+        totals.price += bill.price
+        if self._observe is not None:
+            self._observe(bill)
+
+
+class Accounted:
+    """A Generator whose answers are billed, also those that nobody heard to the end."""
+
+    def __init__(self, *, engine: Engine, account: Account, price: Price) -> None:
+        self.model = engine.model
+        self.price = price
+        self.first_token = Durations()
+        self.token = Durations()
+        self._engine, self._account = engine, account
+
+    async def healthy(self, ctx: Context) -> bool:
+        return await self._engine.healthy(ctx)
+
+    async def generate(self, prompt: Prompt, ctx: Context) -> AsyncGenerator[Delta]:
+        began_s = ctx.clock.now_s()
+        first_s: float | None = None
+        usage, complete, pieces = Usage(), False, 0
+        try:
+            async with aclosing(self._engine.generate(prompt, ctx)) as deltas:
+                async for delta in deltas:
+                    if first_s is None and delta.text:
+                        first_s = ctx.clock.now_s() - began_s
+                        self.first_token.observe(first_s)
+                    pieces += 1
+                    if delta.finish is not None:
+                        complete, usage = True, delta.usage or usage
+                    yield delta
+        finally:
+            total_s = ctx.clock.now_s() - began_s
+            if not complete:
+                usage = Usage(output=pieces)
+            if complete and first_s is not None and usage.output > 1:
+                self.token.observe((total_s - first_s) / usage.output)
+            self._account.add(
+                Bill(
+                    tenant=ctx.principal.tenant,
+                    model=self.model,
+                    usage=usage,
+                    first_token_s=first_s if first_s is not None else total_s,
+                    total_s=total_s,
+                    price=self.price.of(usage),
+                    complete=complete,
+                )
+            )

@@ -1,0 +1,144 @@
+"""Takes a model for each request, by choice.py, and falls back along a chain that ends at the extractive engine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+
+import msgspec
+
+from penstock.core.context import Context
+from penstock.core.errors import DeadlineExceeded, NotFound, Overloaded, StageUnavailable
+from penstock.core.ports import Generator
+from penstock.core.types import Delta, Prompt, Usage
+from penstock.generate.account import Accounted
+from penstock.generate.choice import Asked, Candidate, Choice, PassedOver, decide, split
+from penstock.generate.complexity import complexity
+from penstock.generate.replica import Engine
+
+AUTO = (None, "", "auto")
+RESERVE_S = 0.25
+"""Kept back from language models, so that the last resort can still answer within the deadline."""
+USUAL_OUTPUT_TOKENS = 256
+CHARS_PER_TOKEN = 4
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that may be chosen. `is_well` says what is known of its health, without asking anyone now."""
+
+    engine: Accounted
+    is_well: Callable[[], bool]
+    level: float = 0.5
+    context_tokens: int = 8_192
+
+
+class Routed(msgspec.Struct, frozen=True):
+    """The engine for one request, and why."""
+
+    generator: Generator
+    reason: str
+    choice: Choice
+
+
+class Router:
+    """`splits` gives names under which several models share the requests by weight, as a canary does."""
+
+    def __init__(
+        self,
+        *,
+        models: Sequence[Model],
+        last_resort: Generator,
+        splits: Mapping[str, Sequence[tuple[str, float]]] | None = None,
+    ) -> None:
+        self._models = {model.engine.model: model for model in models}
+        self._last = last_resort
+        self._splits = dict(splits or {})
+
+    def models(self) -> Sequence[str]:
+        """Names that `choose` takes."""
+        return (*self._models, *self._splits, self._last.model)
+
+    def choose(self, model: str | None, prompt: Prompt, ctx: Context) -> Routed:
+        """The engine for the model asked for; None or `auto` leaves it to the policy. Raises NotFound."""
+        if model == self._last.model:
+            return Routed(self._last, "asked for", Choice(model, "asked for"))
+        choice = self._policy(prompt, ctx) if model in AUTO else self._named(model or "", ctx)
+        chain: list[Engine] = []
+        if choice.model in self._models:
+            chain.append(self._models[choice.model].engine)
+        if model in AUTO:
+            # Those that were able come next; the order of the alternatives is the order of the settings.
+            chain += [self._models[one.model].engine for one in choice.alternatives if one.able]
+        if not chain:
+            return Routed(self._last, choice.reason, choice)
+        return Routed(Fallback(engines=chain, last_resort=self._last), choice.reason, choice)
+
+    def _named(self, model: str, ctx: Context) -> Choice:
+        versions = self._splits.get(model)
+        if versions:
+            taken = split(versions, ctx.request_id)
+            others = tuple(PassedOver(name, "the split's other side") for name, _ in versions if name != taken)
+            return Choice(taken, f"by the split of '{model}'", others)
+        if model not in self._models:
+            raise NotFound("model", model, param="model")
+        return Choice(model, "asked for")
+
+    def _policy(self, prompt: Prompt, ctx: Context) -> Choice:
+        chars = len(prompt.question) + sum(len(hit.chunk.text) for hit in prompt.passages)
+        chars += sum(len(turn.content) for turn in prompt.messages)
+        asked = Asked(
+            complexity=complexity(prompt),
+            prompt_tokens=chars // CHARS_PER_TOKEN,
+            output_tokens=prompt.sampling.max_tokens or USUAL_OUTPUT_TOKENS,
+            priority=ctx.priority,
+            remaining_s=ctx.remaining_s() - RESERVE_S,
+        )
+        return decide([_candidate(one, asked) for one in self._models.values()], asked, last_resort=self._last.model)
+
+
+class Fallback:
+    """One request's way along a chain of engines: the next one only before the first delta. `model` says who answers.
+
+    The last resort gets what is left of the time; the others have to begin before the reserve is touched.
+    """
+
+    def __init__(self, *, engines: Sequence[Engine], last_resort: Generator) -> None:
+        self._engines, self._last = engines, last_resort
+        self.model = engines[0].model
+        self.skipped: list[PassedOver] = []
+
+    async def generate(self, prompt: Prompt, ctx: Context) -> AsyncGenerator[Delta]:
+        ctx.check("generate")
+        for engine in self._engines:
+            if ctx.remaining_s() <= RESERVE_S:
+                break
+            self.model = engine.model
+            has_begun = False
+            try:
+                async with aclosing(engine.generate(prompt, ctx.within(ctx.remaining_s() - RESERVE_S))) as deltas:
+                    async for delta in deltas:
+                        has_begun = True
+                        yield delta
+                return
+            except (StageUnavailable, Overloaded, DeadlineExceeded) as error:
+                if has_begun:
+                    raise
+                self.skipped.append(PassedOver(engine.model, error.code))
+        self.model = self._last.model
+        async for delta in self._last.generate(prompt, ctx):
+            yield delta
+
+
+def _candidate(model: Model, asked: Asked) -> Candidate:
+    engine = model.engine
+    usage = Usage(prompt=asked.prompt_tokens, output=asked.output_tokens)
+    token_s = engine.token.quantile(0.5, default=0.0)
+    return Candidate(
+        model=engine.model,
+        level=model.level,
+        price=engine.price.of(usage),
+        context_tokens=model.context_tokens,
+        healthy=model.is_well(),
+        first_token_s=engine.first_token.quantile(0.95, default=0.0),
+        tokens_per_s=1.0 / token_s if token_s > 0 else float("inf"),
+    )
