@@ -11,6 +11,9 @@ from starlette.types import Receive
 from penstock.core.errors import DeadlineExceeded
 from penstock.gateway.errors import ClientGone
 
+UNWATCHED_S = 0.005
+"""A request that is done by then is not watched: a task for each costs more than a quick search."""
+
 
 class Presence:
     """A block that is cancelled, wherever it waits, when the client disconnects or the deadline passes.
@@ -23,6 +26,7 @@ class Presence:
     def __init__(self, *, receive: Receive, timeout_s: float) -> None:
         self._receive = receive
         self._timeout_s = timeout_s
+        self._watcher: asyncio.Task[None] | None = None
         self.ended: Literal["gone", "late"] | None = None
         """Why the block was cancelled; None while it was not, or when the server did it."""
 
@@ -31,15 +35,18 @@ class Presence:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        self._watcher = loop.create_task(self._watch(), name="presence")
+        self._loop = loop
+        self._patience = loop.call_later(UNWATCHED_S, self._begin_to_watch)
         self._timer = loop.call_later(self._timeout_s, self._end, "late")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._watcher.cancel()
+        self._patience.cancel()
         self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
         if self.ended is None:
             return
         from_outside = self._task.uncancel() > 0
@@ -47,6 +54,9 @@ class Presence:
             if self.ended == "gone":
                 raise ClientGone from error
             raise DeadlineExceeded(stage="answer") from error
+
+    def _begin_to_watch(self) -> None:
+        self._watcher = self._loop.create_task(self._watch(), name="presence")
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
