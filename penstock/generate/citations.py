@@ -19,7 +19,9 @@ from penstock.generate.stop import overlap
 CITED = re.compile(r" ?\[(\d{1,3}(?:\s?[,;]\s?\d{1,3})*)\]")
 UNFINISHED = re.compile(r" ?(?:\[[\d,;\s]{0,24})?$")
 NUMBER = re.compile(r"\d+")
+SENTENCE_END = re.compile(r"(?<=[.!?\n])\s")
 MOST_QUOTED = 64
+LOOK_BACK = 400
 
 
 class CitationReader:
@@ -30,14 +32,20 @@ class CitationReader:
 
     def __init__(self, *, passages: Sequence[Hit], places: Sequence[int], mark: str = "") -> None:
         self._passages, self._places, self._mark = passages, places, mark
+        self._special = re.compile(rf"[\[`{re.escape(mark[:1])}]| $")
         self._held = ""
         self._length = 0
-        self._sentence = ""
+        self._said = ""
         self._in_code = False
         self._quoted = 0
 
     def feed(self, text: str) -> tuple[str, tuple[Citation, ...]]:
         """The text that can leave, and the citations in it."""
+        if not self._held and not self._special.search(text):
+            # Nearly every token: nothing in it can be, or become, a citation.
+            self._length += len(text)
+            self._said = self._said[-LOOK_BACK:] + text
+            return text, ()
         self._held += text
         if self._mark:
             # A model that obeys a document must not teach its author the delimiter.
@@ -79,7 +87,7 @@ class CitationReader:
         self._length += len(text)
         if text.count("`") % 2:
             self._in_code = not self._in_code
-        self._sentence = re.split(r"(?<=[.!?\n])\s", self._sentence + text)[-1][-400:]
+        self._said = self._said[-LOOK_BACK:] + text
 
     def _citation(self, place: int) -> Citation:
         hit = self._passages[place]
@@ -87,7 +95,7 @@ class CitationReader:
         quote, start = "", 0
         if self._quoted < MOST_QUOTED:
             self._quoted += 1
-            said = words_of(self._sentence)
+            said = words_of(SENTENCE_END.split(self._said[-LOOK_BACK:])[-1])
             quote = max(segment("en", chunk.text), key=lambda text: _agreement(said, text), default="").strip()
             start = max(0, chunk.text.find(quote))
         return Citation(
