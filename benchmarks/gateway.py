@@ -134,6 +134,9 @@ class OneStore:
     async def counts(self, store_id: str) -> dict[str, int]:  # noqa: ARG002
         return {}
 
+    async def usage_bytes(self, store_id: str) -> int:  # noqa: ARG002
+        return 0
+
 
 async def serve() -> None:
     """The process that is measured: prints its port, and at the end the CPU seconds it used."""

@@ -22,6 +22,8 @@ class FileLedger(Protocol):
 
     async def counts(self, store_id: str) -> Mapping[FileStatus, int]: ...
 
+    async def usage_bytes(self, store_id: str) -> int: ...
+
 
 async def stores_meant(catalog: StoreCatalog, principal: Principal, named: Sequence[str] | None) -> tuple[Store, ...]:
     """The stores named by id or name, each once; all of the caller's when none is named. Raises NotFound."""

@@ -98,6 +98,8 @@ async def test_asked_by_keyboard_the_answer_cites_and_the_passage_opens(handbook
     await page.keyboard.press("Enter")
     assert await page.is_visible("#pane")
     assert await page.get_attribute(".cite >> nth=0", "aria-pressed") == "true"
+    asked_for = await page.locator("#passage mark:not(.other)").all_inner_texts()
+    assert asked_for == [marked]  # the sentence of this citation, and of no other
     assert await page.evaluate("document.activeElement.id") == "pane-title"
     await page.click("#next")
     assert (await page.inner_text("#pane-title")).startswith("Passage 2")

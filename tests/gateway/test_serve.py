@@ -132,6 +132,17 @@ async def test_handlers_of_signals_are_given_back(make_live: Callable[..., Await
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+async def test_an_idle_connection_is_kept_for_a_while(make_live: Callable[..., Awaitable[Live]]) -> None:
+    live = await make_live(keep_alive_s=0.2)
+    reader, writer = await live.connect()
+    for _ in range(2):
+        writer.write(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        await reader.readuntil(b"}")
+
+    assert await cut(reader) == b""
+    writer.close()
+
+
 # --- slow and endless senders ------------------------------------------------------------
 
 

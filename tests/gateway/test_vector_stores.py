@@ -26,6 +26,7 @@ async def test_a_store_is_described_in_openais_words(client: httpx.AsyncClient, 
     assert (store["id"], store["name"]) == (world.rivers, "rivers")
     assert store["file_counts"] == {"in_progress": 1, "completed": 3, "failed": 1, "cancelled": 0, "total": 5}
     assert store["status"] == "in_progress"
+    assert store["usage_bytes"] == sum(len(text) for _, text, _ in RIVERS.values())
     assert (await client.get(f"{PATH}/rivers")).json() == store
 
 

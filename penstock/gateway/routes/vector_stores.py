@@ -114,7 +114,7 @@ class VectorStores:
             id=store.id,
             created_at=int(store.created_s),
             name=store.name,
-            usage_bytes=0,
+            usage_bytes=await self._ledger.usage_bytes(store.id),
             file_counts=files,
             status="in_progress" if files.in_progress else "completed",
         )

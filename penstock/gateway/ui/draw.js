@@ -11,11 +11,11 @@ export function draw(turn) {
 }
 
 function marked(turn) {
-  const points = Array.from(turn.text.replace(/[\uE000\uE001]/g, ""));
+  const points = Array.from(turn.text.replace(/[\uE000\uE001]/g, " "));
   if (!turn.annotations) return points.join("").replace(/\[(\d{1,3})\]/g, `${OPEN}$1${SHUT}`);
-  const cites = turn.annotations.map((each) => each.file_citation ? { ...each.url_citation, number: each.file_citation.number } : null).filter(Boolean);
+  const cites = turn.annotations.map((each) => each.file_citation ? { ...each.url_citation, number: each.file_citation.number, start: each.file_citation.start } : null).filter(Boolean);
   cites.sort((a, b) => b.start_index - a.start_index);
-  for (const cite of cites) points.splice(cite.start_index, cite.end_index - cite.start_index, `${OPEN}${cite.number}${SHUT}`);
+  for (const cite of cites) points.splice(cite.start_index, cite.end_index - cite.start_index, `${OPEN}${cite.number}.${cite.start}${SHUT}`);
   return points.join("");
 }
 
@@ -53,19 +53,19 @@ function inline(text, turn) {
 }
 
 function pieces(text, turn) {
-  return text.split(/(`[^`]+`|\*\*[^*]+\*\*|\uE000\d+\uE001)/).filter(Boolean).map((piece) => {
-    if (piece.startsWith(OPEN)) return citation(Number(piece.slice(1, -1)), turn);
+  return text.split(/(`[^`]+`|\*\*[^*]+\*\*|\uE000[\d.]+\uE001)/).filter(Boolean).map((piece) => {
+    if (piece.startsWith(OPEN)) return citation(turn, ...piece.slice(1, -1).split(".").map(Number));
     if (/^`[^`]+`$/.test(piece)) return el("code", {}, piece.slice(1, -1));
     if (/^\*\*[^*]+\*\*$/.test(piece)) return el("strong", {}, piece.slice(2, -2));
     return piece;
   });
 }
 
-function citation(number, turn) {
+function citation(turn, number, start) {
   const passage = turn.info && turn.info.passages[number - 1];
   return el("button", {
     type: "button", className: "cite", disabled: !passage, title: passage ? titleOf(passage) : "", "aria-pressed": "false",
     "aria-label": `Passage ${number}${passage ? `, ${titleOf(passage)}` : ""}`,
-    "data-number": number, onclick: (event) => openPassage(turn, number, event.currentTarget),
+    "data-number": number, onclick: (event) => openPassage(turn, number, event.currentTarget, start),
   }, String(number));
 }

@@ -6,7 +6,8 @@ let turnInPane = null;
 let shown = 0; // number of the passage in the pane; 0 while it is closed
 let opener = null; // gets the focus back
 
-export function openPassage(turn, number, from) {
+/** `from` gets the focus back at the end; `start` is where the sentence begins that was asked for, if one was. */
+export function openPassage(turn, number, from, start) {
   const passage = turn.info.passages[number - 1];
   if (!passage) return;
   turnInPane = turn;
@@ -15,14 +16,14 @@ export function openPassage(turn, number, from) {
   $("pane").hidden = false;
   $("main").classList.add("beside");
   $("pane-title").textContent = `Passage ${number} of ${turn.info.passages.length}`;
-  $("passage").replaceChildren(where(passage), passageText(passage));
+  $("passage").replaceChildren(where(passage), passageText(passage, start));
   $("passages").replaceChildren(...turn.info.passages.map((each) => passageRow(turn, each)));
   $("previous").disabled = number === 1;
   $("next").disabled = number === turn.info.passages.length;
   for (const button of document.querySelectorAll(".cite")) {
     button.setAttribute("aria-pressed", String(turn.node.contains(button) && Number(button.dataset.number) === number));
   }
-  const mark = $("passage").querySelector("mark");
+  const mark = $("passage").querySelector("mark:not(.other)");
   $("pane").scrollTop = mark ? Math.max(0, mark.offsetTop - $("pane").clientHeight / 3) : 0;
   if (from) $("pane-title").focus({ preventScroll: true });
 }
@@ -33,13 +34,13 @@ function where(passage) {
   return el("p", { className: "where" }, el("strong", {}, titleOf(passage)), place);
 }
 
-function passageText(passage) {
+function passageText(passage, start) {
   const points = Array.from(passage.text);
   const node = el("p", { className: "text" });
   let from = 0;
   for (const quote of [...passage.quotes].sort((a, b) => a.start - b.start)) {
     if (quote.start < from) continue;
-    node.append(points.slice(from, quote.start).join(""), el("mark", {}, points.slice(quote.start, quote.end).join("")));
+    node.append(points.slice(from, quote.start).join(""), el("mark", { className: start === undefined || start === quote.start ? "" : "other" }, points.slice(quote.start, quote.end).join("")));
     from = quote.end;
   }
   node.append(points.slice(from).join(""));
