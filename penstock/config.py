@@ -213,8 +213,8 @@ class Loaded(msgspec.Struct, frozen=True):
     origins: tuple[Origin, ...]
 
 
-NOT_OURS = frozenset({"PENSTOCK_DATA", "PENSTOCK_CONFIG"})
-"""Variables with our prefix that are not settings: the tests' data folder, and the file to read."""
+NOT_OURS = frozenset({"PENSTOCK_DATA", "PENSTOCK_CONFIG", "PENSTOCK_BENCH_VENV"})
+"""Variables with our prefix that are not settings: the tests' data folder, the file to read, `make bench`'s peer."""
 
 
 def load_settings(

@@ -104,7 +104,8 @@ def _measure(arguments: argparse.Namespace, data: Dataset | None, load: Dataset 
             program=program,
             effort=QUICK if arguments.quick else Effort(),
             seed=arguments.seed,
-            say=lambda text: console.print(f"[dim]{time.perf_counter() - began_s:5.0f} s[/] {text}", highlight=False),
+            when=f"{about['measured_at']} at {about['commit']}",
+            say=lambda text: _say(text, time.perf_counter() - began_s),
             ticks=_ticks,
         )
         about["changed_settings"] = program.changed_settings()
@@ -131,6 +132,11 @@ def _measure(arguments: argparse.Namespace, data: Dataset | None, load: Dataset 
     }
     if load is not None:
         results["load"]["corpus"] = load.name
+        ingest = results["load"]["ingest"]
+        if not ingest:
+            not_measured.append(f"the ingestion of {load.name}: the store was there already")
+        elif ingest.get("earlier_run"):
+            not_measured.append(f"the ingestion of {load.name} in this run: its figures are of {ingest['measured']}")
     results["bars"] = compare(results, read_bars())
     if arguments.quick:
         not_measured.append("anything one could rely on: a quick run takes a sample, once")
@@ -148,6 +154,10 @@ def _peer(arguments: argparse.Namespace, not_measured: list[str]) -> Path | None
     except Failed as error:
         not_measured.append(f"the tutorial's stack, and all ratios to it: {error}")
         return None
+
+
+def _say(text: str, after_s: float) -> None:
+    console.print(f"[dim]{after_s:5.0f} s[/] {text}", highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

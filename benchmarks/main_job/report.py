@@ -54,9 +54,11 @@ def show(console: Console, results: Mapping[str, Any]) -> None:
     for name in ("outside", "impossible"):
         _curve(console, name, results)
     _compared(console, "Speed", SPEED, results)
+    _stages(console, results)
     if "load" in results:
         load_rows = [(what, f"load.{ours}", "", form) for what, ours, _, form in SPEED]
         _compared(console, f"Speed, store of {results['load']['documents']} documents", load_rows, results)
+        _stages(console, results["load"])
     _encoder(console, results)
     _bars(console, results["bars"])
     for note in results["not_measured"]:
@@ -82,13 +84,16 @@ def _heading(console: Console, machine: Mapping[str, Any], run: Mapping[str, Any
 def _compared(
     console: Console, title: str, rows: Sequence[tuple[str, str, str, str]], results: Mapping[str, Any]
 ) -> None:
+    rows = [
+        row for row in rows if figure(results, row[1]) is not None or (row[2] and figure(results, row[2]) is not None)
+    ]
+    if not rows:
+        return
     table = Table("", "penstock", "tutorial", "ratio", title=title, title_justify="left", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
     for what, one, other, form in rows:
         ours, theirs = figure(results, one), figure(results, other) if other else None
-        if ours is None and theirs is None:
-            continue
         whole = what == "(questions)"
         ratio = f"{ours / theirs:.2f}" if ours is not None and theirs and not whole else ""
         table.add_row(
@@ -114,6 +119,13 @@ def _curve(console: Console, name: str, results: Mapping[str, Any]) -> None:
     console.print(
         "  The last line: the most that any threshold abstains while refusing at most .100 of the answerable.\n"
     )
+
+
+def _stages(console: Console, results: Mapping[str, Any]) -> None:
+    stages = results.get("speed", {}).get("stages_ms", {})
+    if stages:
+        parts = ", ".join(f"{name} {value:.2f}" for name, value in stages.items())
+        console.print(f"Of a cited answer, alone, the stages take (median, ms): {parts}.\n", highlight=False)
 
 
 def _encoder(console: Console, results: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.main_job.caller import Request, Spell, alone, together
+from benchmarks.main_job.caller import Request, Spell, alone, ask_all, together
 from benchmarks.main_job.metrics import percentile
 
 CALLERS = 32
@@ -54,6 +54,13 @@ async def measure(arms: Mapping[str, Arm], *, rounds: int, alone_count: int, sec
         for arm in arms.values():
             await arm.ask_together(seconds)
     return {name: arm.figures() for name, arm in arms.items()}
+
+
+async def stages_ms(port: int, requests: Sequence[Request]) -> dict[str, float]:
+    """Median of what each stage says it took in cited answers, one caller."""
+    completions = await ask_all(port, requests, callers=1)
+    timings = [completion["penstock"]["timings_ms"] for completion in completions]
+    return {name: statistics.median(timing[name] for timing in timings if name in timing) for name in timings[0]}
 
 
 def summary(spells: Sequence[Spell]) -> dict[str, Any]:
