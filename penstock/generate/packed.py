@@ -37,4 +37,5 @@ class PackedGenerator:
                     text, citations = text + rest, citations + more
                 elif not text:
                     continue
-                yield msgspec.structs.replace(delta, text=text, citations=citations)
+                unchanged = text == delta.text and not citations
+                yield delta if unchanged else msgspec.structs.replace(delta, text=text, citations=citations)

@@ -145,7 +145,10 @@ class Pool:
             for loser in attempts:
                 if loser is not winner:
                     await loser.end(None)
-            async for delta in winner.deltas():
+            assert winner.first is not None
+            assert winner.stream is not None
+            yield winner.first
+            async for delta in winner.stream:
                 yield delta
         except BaseException as error:
             tried.update(attempt.replica.name for attempt in attempts if attempt.begun)
@@ -182,8 +185,8 @@ class _Attempt:
         self.replica = replica
         self._prompt, self._ctx, self._hashes = prompt, ctx, hashes
         self._cost = _cost(prompt)
-        self._stream: AsyncGenerator[Delta] | None = None
-        self._first: Delta | None = None
+        self.stream: AsyncGenerator[Delta] | None = None
+        self.first: Delta | None = None
         self._breaker = replica.breaker.attempt()
         self.begun = False
 
@@ -195,25 +198,18 @@ class _Attempt:
         self.replica.take(self._cost)
         matched = self._pool.prefixes.matched(self._hashes).get(self.replica.name, 0)
         self._pool.prefixes.sent(self._hashes, self.replica.name, matched=matched)
-        self._stream = self.replica.engine.generate(self._prompt, self._ctx)
+        self.stream = self.replica.engine.generate(self._prompt, self._ctx)
         try:
-            self._first = await self.replica.first(self._stream)
+            self.first = await self.replica.first(self.stream)
         except BaseException as error:
             await self.end(error)
             raise
         return self
 
-    async def deltas(self) -> AsyncGenerator[Delta]:
-        assert self._stream is not None
-        assert self._first is not None
-        yield self._first
-        async for delta in self._stream:
-            yield delta
-
     async def end(self, error: BaseException | None) -> None:
-        if self._stream is None:
+        if self.stream is None:
             return
-        stream, self._stream = self._stream, None
+        stream, self.stream = self.stream, None
         if isinstance(error, Overloaded | StageUnavailable):
             self.replica.failed(error)
         try:
