@@ -142,7 +142,7 @@ class Admission:
         name: str,
         limit: Limit,
         max_waiting: int = 256,
-        wait_share: float = 0.2,
+        wait_share: float = 0.18,
         shortest_wait_s: float = 0.02,
         patience_s: float = 10.0,
         reserve: float = 0.25,

@@ -71,7 +71,7 @@ class AdaptiveLimit:
         lowest: int = 4,
         highest: int = 1024,
         floor_s: float = 0.0,
-        tolerance: float = 1.05,
+        tolerance: float = 1.07,
         window_s: float = 0.1,
         window_samples: int = 32,
         drain_every_s: float = 5.0,
@@ -154,7 +154,8 @@ class AdaptiveLimit:
             self._set(self._exact * (1.0 + gradient) / 2 + room / 4)
         if now_s - self._slack_at_s >= self._drain_every_s and median_s > self._floor_s:
             self._is_draining = True
-            self.value = max(self._lowest, int(self._exact * gradient * 0.85))
+            share = min(1.0, max(0.5, self._unloaded_s / median_s))
+            self.value = max(self._lowest, int(self._exact * share * 0.95))
 
     def _set(self, exact: float) -> None:
         self._exact = min(float(self._highest), max(float(self._lowest), exact))

@@ -28,7 +28,7 @@ from penstock.flow.singleflight import SingleFlight
 from tests.simulation.loop import VirtualLoop, run_virtual
 from tests.simulation.watch import SLACK_S, BatcherBook, Broken, Caller, DoorBook, Item, Watch
 
-CALLERS = 90
+CALLERS = 60
 
 
 @dataclass
