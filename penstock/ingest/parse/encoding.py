@@ -92,7 +92,7 @@ def _guess(content: bytes) -> str:
     damaged = sample.decode("utf-8", "ignore")
     wide_letters = sum(character > "\x7f" for character in damaged)
     lost = len(sample) - len(damaged.encode("utf-8"))
-    if wide_letters > 4 * lost:
+    if wide_letters > lost:
         return "utf-8"
     best = from_bytes(sample, cp_exclusion=["utf_7"]).best()
     guess = best.encoding if best is not None else "cp1252"

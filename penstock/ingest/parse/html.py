@@ -109,7 +109,7 @@ class _Walk:
         if tag == "br":
             self._words.append("\n")
         elif tag == "img":
-            self._words.append(f" {node.attributes.get('alt') or ''} ")
+            self._words.append(node.attributes.get("alt") or "")
         elif tag == "a":
             self._in_link += 1
         elif tag in HEADINGS:

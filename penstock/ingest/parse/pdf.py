@@ -36,6 +36,7 @@ def read_pdf(content: bytes, outline: Outline, limits: ParseLimits) -> None:  # 
     if len(pdf) > MAX_PAGES:
         raise BadDocument("too_large", f"It has {len(pdf):,} pages; {MAX_PAGES:,} are allowed.")
     outline.title = pdf.get_metadata_value("Title")
+    fields = list(_form_fields(pdf))  # before pages are made flat, which ends the fields
     pages: list[list[Line | Table]] = []
     has_drawing = False
     for number in range(len(pdf)):
@@ -43,9 +44,10 @@ def read_pdf(content: bytes, outline: Outline, limits: ParseLimits) -> None:  # 
         pages.append(items)
         has_drawing |= drawn
     write_pages(pages, outline)
-    if fields := list(_form_fields(pdf, pages)):
+    shown = " ".join(item.plain for items in pages for item in items) if fields else ""
+    if hidden := [(name, value) for name, value in fields if " ".join(value.split()) not in shown]:
         outline.page = 0
-        outline.table([("Field", "Value"), *fields])
+        outline.table([("Field", "Value"), *hidden])
     if outline.letters < FEW_LETTERS and has_drawing:
         raise BadDocument("no_text", "Its pages are pictures without text (a scan?). Make them searchable first (OCR).")
 
@@ -199,14 +201,13 @@ class _Placer:
         return "".join(letters)
 
 
-def _form_fields(pdf: pdfium.PdfDocument, pages: list[list[Line | Table]]) -> Iterator[tuple[str, str]]:
-    """Values of form fields that are not drawn on the page."""
+def _form_fields(pdf: pdfium.PdfDocument) -> Iterator[tuple[str, str]]:
+    """Names and values of form fields. Some are drawn on the page and some are not."""
     if pdf.get_formtype() == c.FORMTYPE_NONE:
         return
     pdf.init_forms()
     if pdf.formenv is None:
         return
-    shown = " ".join(item.plain for page in pages for item in page)
     for number in range(len(pdf)):
         page = pdf[number]
         for index in range(min(c.FPDFPage_GetAnnotCount(page.raw), 5000)):
@@ -216,7 +217,7 @@ def _form_fields(pdf: pdfium.PdfDocument, pages: list[list[Line | Table]]) -> It
             name = _string(c.FPDFAnnot_GetFormFieldName, pdf.formenv.raw, annotation)
             value = _string(c.FPDFAnnot_GetFormFieldValue, pdf.formenv.raw, annotation).strip()
             c.FPDFPage_CloseAnnot(annotation)
-            if value and " ".join(value.split()) not in shown:
+            if value:
                 yield name, value
         page.close()
 

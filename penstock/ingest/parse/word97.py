@@ -35,12 +35,24 @@ def read_word(ole: olefile.OleFileIO, outline: Outline) -> None:
         if not count:
             break
     text = text.translate(OTHER)
-    for part in re.split(r"\r(?![^\r]*\x07)|(?<=\x07\x07)(?=[^\x07]*\r)", text):
-        if CELL in part:
-            outline.table([cell.replace("\r", " ") for cell in row.split(CELL)] for row in part.split(ROW))
-        else:
-            for paragraph in part.split("\r"):
-                outline.paragraph(paragraph)
+    _write(text.split("\r"), outline)
+
+
+def _write(paragraphs: list[str], outline: Outline) -> None:
+    """A cell ends with a mark and a row with one more; a cell may have several paragraphs."""
+    table = ""
+    for paragraph in paragraphs:
+        if not table and CELL not in paragraph:
+            outline.paragraph(paragraph)
+            continue
+        table = f"{table} {paragraph}" if table else paragraph
+        rows, _, rest = table.rpartition(ROW)
+        if CELL not in rest:
+            outline.table(row.split(CELL) for row in rows.split(ROW))
+            outline.paragraph(rest)
+            table = ""
+    if table:
+        outline.table(row.split(CELL) for row in table.split(ROW))
 
 
 def _pieces(ole: olefile.OleFileIO, document: bytes) -> Iterator[str]:
