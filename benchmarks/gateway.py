@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import uvloop
@@ -47,7 +47,7 @@ from penstock.gateway.app import create_app
 from penstock.gateway.readiness import Readiness
 from penstock.gateway.serve import bind, make_server
 from penstock.pipeline.directory import IndexDirectory
-from penstock.pipeline.question import Chosen, QuestionPipeline
+from penstock.pipeline.question import QuestionPipeline
 from penstock.telemetry.metrics import Metrics
 
 STORE = Store(id="vs_bench", tenant="default", name="bench", embedder="none", dimension=384, created_s=0.0)
@@ -100,6 +100,13 @@ class NoIndex:
     async def write(
         self, upserts: Sequence[Entry], vectors: Vectors, removals: Sequence[Removal], ctx: Context
     ) -> None: ...
+
+
+class Chosen(NamedTuple):
+    """The engine, and why it."""
+
+    generator: NoEngine
+    reason: str
 
 
 class NoEngine:

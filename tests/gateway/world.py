@@ -11,6 +11,7 @@ import zlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from penstock.gateway.readiness import Readiness
 from penstock.gateway.serve import bind, make_server
 from penstock.generate.extractive.engine import ExtractiveGenerator
 from penstock.pipeline.directory import IndexDirectory
-from penstock.pipeline.question import Chosen, QuestionPipeline
+from penstock.pipeline.question import QuestionPipeline
 from penstock.search.edge import EdgeIndex
 from penstock.telemetry.metrics import Metrics
 
@@ -98,6 +99,13 @@ class Scripted:
                 yield Delta(finish="stop", usage=Usage(prompt=7, cached=2, output=3))
         finally:
             self.closed.set()
+
+
+class Chosen(NamedTuple):
+    """The engine that a test's router takes."""
+
+    generator: Generator
+    reason: str
 
 
 class Engines:
