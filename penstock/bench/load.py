@@ -18,6 +18,7 @@ Length = Literal["short", "medium", "long"]
 Arrivals = Literal["poisson", "constant", "bursts", "ramp", "trace", "closed"]
 KINDS: tuple[Kind, ...] = ("search", "chat", "stream")
 LENGTHS: tuple[Length, ...] = ("short", "medium", "long")
+ARRIVALS: tuple[Arrivals, ...] = ("poisson", "constant", "bursts", "ramp", "trace", "closed")
 
 Positive = Annotated[float, Meta(gt=0)]
 NotNegative = Annotated[float, Meta(ge=0)]
@@ -48,6 +49,16 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Silent outside of this part of the run, to put a spike in its middle."""
     timeout_s: NotNegative = 0.0
     """The deadline that requests carry. 0: none, so the server's own."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, which msgspec's readers report as theirs."""
+        for shares in (self.kinds, self.lengths):
+            if not sum(shares.values()):
+                raise ValueError(f"the shares of {', '.join(shares) or 'nothing'} are all zero")
+        if (self.arrivals == "trace") != bool(self.trace):
+            raise ValueError("arrivals 'trace' and the trace's file go together")
+        if self.stop_s is not None and self.stop_s <= self.start_s:
+            raise ValueError("it stops before it starts")
 
     @property
     def closed(self) -> bool:
@@ -132,14 +143,24 @@ def read_shares(text: str, allowed: tuple[str, ...]) -> dict[str, float]:
             shares[name] = float(share or 1)
         except ValueError as error:
             raise InvalidRequest(f"'{part}' is not a name and a number, as in {allowed[0]}=2.") from error
-    check_shares(shares, allowed)
+    _check_shares(shares, allowed)
     return shares
 
 
-def check_shares(shares: Mapping[str, float], allowed: tuple[str, ...]) -> None:
-    """Raise InvalidRequest unless the names are known and some share is positive."""
+def read_numbers(text: str, *, name: str) -> tuple[float, ...]:
+    """`50,100,200`; empty for nothing. Raises InvalidRequest unless all are positive."""
+    try:
+        numbers = tuple(float(part) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise InvalidRequest(f"{name} takes numbers, as in 50,100,200, and not '{text}'.") from error
+    if any(not 0 < number < float("inf") for number in numbers):
+        raise InvalidRequest(f"{name} takes numbers above zero, and not '{text}'.")
+    return numbers
+
+
+def _check_shares(shares: Mapping[str, float], allowed: tuple[str, ...]) -> None:
     unknown = sorted(set(shares) - set(allowed))
     if unknown:
         raise InvalidRequest(f"There is no '{unknown[0]}': choose from {', '.join(allowed)}.")
-    if min(shares.values()) < 0 or not sum(shares.values()):
+    if any(not share >= 0 for share in shares.values()) or not 0 < sum(shares.values()) < float("inf"):
         raise InvalidRequest("Shares are not negative, and not all zero.")

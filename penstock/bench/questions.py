@@ -26,13 +26,13 @@ MEDIUM = (
 LONG = (
     (
         "I have read the introduction and two of the chapters, and I still do not understand how {} is meant to work "
-        "together with the older arrangement. Does the newer rule replace it at once, or only for those who have signed "
-        "after the change, and what happens to everything that had been started before that day but was not finished?"
+        "together with the older arrangement. Does the newer rule replace it at once, or only for those who have "
+        "signed after the change, and what happens to everything that had been started before but was not finished?"
     ),
     (
         "We are about to write a short report for people who were not there. Please explain what {} is, who was "
-        "responsible for it at first, which three events changed it most, and whether the reasons that were given at the "
-        "time still hold. If the documents disagree with one another about the dates, name both and say where each stands."
+        "responsible for it at first, which three events changed it most, and whether the reasons that were given at "
+        "the time still hold. If the documents disagree about the dates, name both and say where each stands."
     ),
 )
 

@@ -39,6 +39,8 @@ class Samples(msgspec.Struct, frozen=True):
     stages_ms: dict[str, Column]
     probe_ms: Column
     """How long the server took to say that it is alive, every tenth of a second."""
+    zero_s: float
+    """The run's zero on the machine's monotonic clock, to lay other measurements beside it."""
     resent: int
     most_connections: int
     generator_cpu_share: float
@@ -110,6 +112,7 @@ class Recorder:
             degraded=marks[:, 4].astype(np.bool_),
             stages_ms={name: np.array([stages.get(name, np.nan) for stages in self._stages_ms]) for name in names},
             probe_ms=np.array(self._probe_ms),
+            zero_s=self._began_s,
             resent=self._resent,
             most_connections=most_connections,
             generator_cpu_share=cpu_share,

@@ -16,7 +16,7 @@ import typer
 import uvloop
 
 from penstock import __version__
-from penstock.cli import ask, doctor, ingest, serve, show
+from penstock.cli import ask, bench, doctor, ingest, serve, show
 from penstock.cli.session import Session
 from penstock.config import load_settings
 from penstock.core.errors import BadSetting, InvalidRequest, PenstockError, Setup
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(no_args_is_help=True, help="Settings: what they are and where each came from.")
 app.add_typer(config_app, name="config")
+app.add_typer(bench.app, name="bench")
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder that keeps stores, the catalog and models.")]
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).", envvar="PENSTOCK_CONFIG")]
