@@ -18,9 +18,10 @@ from penstock.core.types import FileRecord, FileStatus
 
 FIELDS = FileRecord.__struct_fields__
 COLUMNS = ", ".join(FIELDS)
+CHANGING = [name for name in FIELDS if name not in ("store_id", "file_id", "created_s")]
 UPSERT = (
     f"INSERT INTO store_files ({COLUMNS}) VALUES ({', '.join('?' * len(FIELDS))}) "  # noqa: S608 - a constant of ours
-    f"ON CONFLICT (store_id, file_id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in FIELDS[2:])}"
+    f"ON CONFLICT (store_id, file_id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in CHANGING)}"
 )
 MAX_VARIABLES = 500
 """Ids asked for in one statement; SQLite allows more, smaller statements are cached."""
@@ -44,15 +45,14 @@ class Ledger:
                     f"SELECT {COLUMNS} FROM store_files WHERE store_id = ? AND file_id IN ({marks})",  # noqa: S608 - constants of ours
                     (store_id, *part),
                 )
-                found |= {row[1]: _record(row) for row in rows}
+                found |= {row[1]: record_of(row) for row in rows}
             return found
 
         return await self._database.run(work)
 
     async def put(self, records: Iterable[FileRecord]) -> None:
         """Write these rows, all or none; they are durable when this returns."""
-        now_s = time.time()
-        rows = [_row(msgspec.structs.replace(record, updated_s=now_s)) for record in records]
+        rows = stamped(records)
         await self._database.run(lambda connection: connection.executemany(UPSERT, rows))
 
     async def remove(self, store_id: str, file_ids: Sequence[str]) -> None:
@@ -74,7 +74,7 @@ class Ledger:
                 f"SELECT {COLUMNS} FROM store_files WHERE store_id = ? AND status = ? ORDER BY file_id",  # noqa: S608 - a constant of ours
                 (store_id, status),
             )
-            return [_record(row) for row in rows]
+            return [record_of(row) for row in rows]
 
         return await self._database.run(work)
 
@@ -83,7 +83,7 @@ class Ledger:
 
         def work(connection: sqlite3.Connection) -> list[FileRecord]:
             query = f"SELECT {COLUMNS} FROM store_files WHERE store_id = ? ORDER BY file_id"  # noqa: S608 - a constant of ours
-            return [_record(row) for row in connection.execute(query, (store_id,))]
+            return [record_of(row) for row in connection.execute(query, (store_id,))]
 
         return await self._database.run(work)
 
@@ -96,14 +96,35 @@ class Ledger:
 
         return await self._database.run(work)
 
+    async def usage_bytes(self, store_id: str) -> int:
+        """Bytes of the files that can be found."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            query = "SELECT coalesce(sum(size_bytes), 0) FROM store_files WHERE store_id = ? AND version IS NOT NULL"
+            return int(connection.execute(query, (store_id,)).fetchone()[0])
+
+        return await self._database.run(work)
+
+
+def stamped(records: Iterable[FileRecord]) -> list[tuple[Any, ...]]:
+    """Rows for `UPSERT`, with the time of writing; a row that exists keeps the time of its making."""
+    now_s = time.time()
+    return [
+        _row(msgspec.structs.replace(record, created_s=record.created_s or now_s, updated_s=now_s))
+        for record in records
+    ]
+
 
 def _row(record: FileRecord) -> tuple[Any, ...]:
     values = msgspec.structs.asdict(record)
     values["attributes"] = msgspec.json.encode(record.attributes).decode()
+    values["groups"] = msgspec.json.encode(record.groups).decode()
     return tuple(values[name] for name in FIELDS)
 
 
-def _record(row: Sequence[Any]) -> FileRecord:
+def record_of(row: Sequence[Any]) -> FileRecord:
+    """A row of `COLUMNS`."""
     values = dict(zip(FIELDS, row, strict=True))
     values["attributes"] = msgspec.json.decode(values["attributes"])
+    values["groups"] = tuple(msgspec.json.decode(values["groups"]))
     return FileRecord(**values)

@@ -2,45 +2,74 @@
 
 from __future__ import annotations
 
+import builtins
 import hashlib
+import secrets
 import sqlite3
 import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
 
 from penstock.catalog.database import Database
 from penstock.core.errors import NotFound
 from penstock.core.types import Store
 
-COLUMNS = "id, tenant, name, embedder, dimension, created_s"
+FIELDS = Store.__struct_fields__
+COLUMNS = ", ".join(FIELDS)
+INSERT = f"INSERT INTO stores ({COLUMNS}) VALUES ({', '.join('?' * len(FIELDS))})"  # noqa: S608 - a constant of ours
+MINE = "tenant = ? AND deleting = 0"
 
 
 class Stores:
-    """The stores of all tenants; every question names the tenant."""
+    """The stores of all tenants; every question names the tenant. What is being deleted is gone for all of them."""
 
     def __init__(self, *, database: Database) -> None:
         self._database = database
 
     async def named(self, tenant: str, name: str, *, embedder: str, dimension: int) -> Store:
-        """The tenant's store made under that name before, or made now."""
-        identifier = derived_id(tenant, name)
+        """The tenant's oldest store of that name, or one made now; its id is the same on every machine."""
 
         def work(connection: sqlite3.Connection) -> Store:
-            connection.execute(
-                "INSERT INTO stores (id, tenant, name, embedder, dimension, created_s) VALUES (?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (id) DO NOTHING",
-                (identifier, tenant, name, embedder, dimension, time.time()),
-            )
-            return _one(connection, tenant, identifier)
+            known = _find(connection, f"{MINE} AND name = ? ORDER BY created_s, id LIMIT 1", (tenant, name))
+            if known is not None:
+                return known
+            identifier = derived_id(tenant, name)
+            if connection.execute("SELECT 1 FROM stores WHERE id = ?", (identifier,)).fetchone():
+                identifier = random_id()  # it goes by another name now
+            return _insert(connection, _new(identifier, tenant, name, embedder, dimension))
 
         return await self._database.run(work)
 
+    async def create(
+        self,
+        tenant: str,
+        name: str,
+        *,
+        embedder: str,
+        dimension: int,
+        metadata: Mapping[str, str] | None = None,
+        expires_after_days: int | None = None,
+    ) -> Store:
+        """A new store. Names need not differ."""
+        store = msgspec.structs.replace(
+            _new(random_id(), tenant, name, embedder, dimension),
+            metadata=dict(metadata or {}),
+            expires_after_days=expires_after_days,
+        )
+        return await self._database.run(lambda connection: _insert(connection, store))
+
     async def get(self, tenant: str, identifier: str) -> Store:
-        """By id, or by name. Raises NotFound, the same for a foreign store as for none."""
+        """By id, or by name (the oldest of that name). Raises NotFound, the same for a foreign store as for none."""
 
         def work(connection: sqlite3.Connection) -> Store:
-            try:
-                return _one(connection, tenant, identifier)
-            except NotFound:
-                return _one(connection, tenant, derived_id(tenant, identifier), asked=identifier)
+            store = _find(connection, f"{MINE} AND id = ?", (tenant, identifier)) or _find(
+                connection, f"{MINE} AND name = ? ORDER BY created_s, id LIMIT 1", (tenant, identifier)
+            )
+            if store is None:
+                raise NotFound("vector store", identifier)
+            return store
 
         return await self._database.run(work)
 
@@ -49,38 +78,101 @@ class Stores:
 
         def work(connection: sqlite3.Connection) -> list[Store]:
             rows = connection.execute(
-                f"SELECT {COLUMNS} FROM stores WHERE ? IS NULL OR tenant = ? ORDER BY created_s, id",  # noqa: S608 - a constant of ours
+                f"SELECT {COLUMNS} FROM stores WHERE (? IS NULL OR tenant = ?) AND deleting = 0 "  # noqa: S608 - a constant of ours
+                "ORDER BY created_s, id",
                 (tenant, tenant),
             )
             return [_store(row) for row in rows]
 
         return await self._database.run(work)
 
-    async def delete(self, tenant: str, identifier: str) -> None:
-        """Take the store and its ledger out of the catalog. Raises NotFound."""
+    async def modify(self, tenant: str, identifier: str, **changes: Any) -> Store:
+        """Change `name`, `metadata` or `expires_after_days`. Raises NotFound."""
 
-        def work(connection: sqlite3.Connection) -> None:
-            gone = connection.execute("DELETE FROM stores WHERE tenant = ? AND id = ?", (tenant, identifier))
-            if gone.rowcount == 0:
+        def work(connection: sqlite3.Connection) -> Store:
+            store = _find(connection, f"{MINE} AND id = ?", (tenant, identifier))
+            if store is None:
                 raise NotFound("vector store", identifier)
+            store = msgspec.structs.replace(store, **changes)
+            connection.execute(
+                "UPDATE stores SET name = ?, metadata = ?, expires_after_days = ? WHERE id = ?",
+                (store.name, msgspec.json.encode(store.metadata).decode(), store.expires_after_days, store.id),
+            )
+            return store
 
-        await self._database.run(work)
+        return await self._database.run(work)
+
+    async def touch(self, store_id: str) -> None:
+        """The store was used now: what is to expire when left alone begins again."""
+        now_s = time.time()
+        await self._database.run(
+            lambda connection: connection.execute("UPDATE stores SET last_active_s = ? WHERE id = ?", (now_s, store_id))
+        )
+
+    async def hide(self, tenant: str, identifier: str) -> Store:
+        """Begin to delete: from now on nobody sees it, also after a crash. `forget` ends it. Raises NotFound."""
+
+        def work(connection: sqlite3.Connection) -> Store:
+            store = _find(connection, f"{MINE} AND id = ?", (tenant, identifier))
+            if store is None:
+                raise NotFound("vector store", identifier)
+            connection.execute("UPDATE stores SET deleting = 1 WHERE id = ?", (identifier,))
+            return store
+
+        return await self._database.run(work)
+
+    async def hidden(self) -> builtins.list[Store]:
+        """Stores whose deletion has begun, of all tenants."""
+
+        def work(connection: sqlite3.Connection) -> builtins.list[Store]:
+            query = f"SELECT {COLUMNS} FROM stores WHERE deleting = 1 ORDER BY id"  # noqa: S608 - a constant of ours
+            return [_store(row) for row in connection.execute(query)]
+
+        return await self._database.run(work)
+
+    async def forget(self, store_id: str) -> None:
+        """Take a hidden store and its ledger out of the catalog; its folder must be gone already."""
+        await self._database.run(
+            lambda connection: connection.execute("DELETE FROM stores WHERE id = ? AND deleting = 1", (store_id,))
+        )
 
 
 def derived_id(tenant: str, name: str) -> str:
-    """The id of the store that goes by this name: the same on every machine, so a repeated ingestion finds it."""
+    """The id of a store made by name: the same on every machine, so a repeated ingestion finds it."""
     digest = hashlib.blake2b(b"\0".join([tenant.encode(), name.encode()]), digest_size=12)
     return f"vs_{digest.hexdigest()}"
 
 
-def _one(connection: sqlite3.Connection, tenant: str, identifier: str, *, asked: str | None = None) -> Store:
-    query = f"SELECT {COLUMNS} FROM stores WHERE tenant = ? AND id = ?"  # noqa: S608 - a constant of ours
-    row = connection.execute(query, (tenant, identifier)).fetchone()
-    if row is None:
-        raise NotFound("vector store", asked or identifier)
-    return _store(row)
+def random_id() -> str:
+    return f"vs_{secrets.token_hex(12)}"
 
 
-def _store(row: tuple[str, str, str, str, int, float]) -> Store:
-    identifier, tenant, name, embedder, dimension, created_s = row
-    return Store(id=identifier, tenant=tenant, name=name, embedder=embedder, dimension=dimension, created_s=created_s)
+def _new(identifier: str, tenant: str, name: str, embedder: str, dimension: int) -> Store:
+    now_s = time.time()
+    return Store(
+        id=identifier,
+        tenant=tenant,
+        name=name,
+        embedder=embedder,
+        dimension=dimension,
+        created_s=now_s,
+        last_active_s=now_s,
+    )
+
+
+def _insert(connection: sqlite3.Connection, store: Store) -> Store:
+    values = msgspec.structs.asdict(store)
+    values["metadata"] = msgspec.json.encode(store.metadata).decode()
+    connection.execute(INSERT, tuple(values[name] for name in FIELDS))
+    return store
+
+
+def _find(connection: sqlite3.Connection, where: str, values: tuple[str, ...]) -> Store | None:
+    row = connection.execute(f"SELECT {COLUMNS} FROM stores WHERE {where}", values).fetchone()  # noqa: S608 - constants of ours
+    return None if row is None else _store(row)
+
+
+def _store(row: tuple[Any, ...]) -> Store:
+    values = dict(zip(FIELDS, row, strict=True))
+    values["metadata"] = msgspec.json.decode(values["metadata"])
+    return Store(**values)

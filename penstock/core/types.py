@@ -236,6 +236,8 @@ class Delta(Value, frozen=True):
     usage: Usage | None = None
     abstained: bool = False
     confidence: float | None = None
+    degraded: tuple[str, ...] = ()
+    """What was left out of the best possible answer, and why."""
 
 
 # --- the ledger ------------------------------------------------------------------
@@ -268,6 +270,26 @@ class Store(Value, frozen=True):
     dimension: int
     created_s: float
     """Unix time."""
+    metadata: dict[str, str] = {}
+    expires_after_days: int | None = None
+    last_active_s: float = 0.0
+
+    @property
+    def expires_s(self) -> float | None:
+        """When it will have been left alone for too long; None: never."""
+        return None if self.expires_after_days is None else self.last_active_s + self.expires_after_days * 86_400
+
+
+class StoredFile(Value, frozen=True):
+    """An uploaded file. Its bytes are kept once for everybody who uploaded the same (`sha256`)."""
+
+    id: str
+    tenant: str
+    filename: str
+    purpose: str
+    sha256: str
+    size_bytes: int
+    created_s: float
 
 
 class FileRecord(Value, frozen=True):
@@ -291,6 +313,11 @@ class FileRecord(Value, frozen=True):
     reason: FailureReason | None = None
     error: str = ""
     attempts: int = 0
+    groups: tuple[str, ...] = ()
+    """Who may find it; empty: everybody of the tenant."""
+    chunk_tokens: int = 0
+    """Budget of its passages; 0: the server's."""
+    created_s: float = 0.0
     updated_s: float = 0.0
     """Unix time."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from concurrent.futures import ThreadPoolExecutor
 
 from penstock.config import IngestSettings
@@ -29,6 +30,23 @@ class FileReader:
         self._max_tokens = min(settings.chunk_tokens, tokenizer.max_tokens)
         self._parser = Parser(limits=ParseLimits(max_file_bytes=settings.max_file_bytes), workers=2)
         self._splitter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ingest-split")
+
+    @property
+    def max_chunk_tokens(self) -> int:
+        """The largest budget that `sized` takes: what the encoder reads at once."""
+        return self._tokenizer.max_tokens
+
+    @property
+    def chunk_tokens(self) -> int:
+        return self._max_tokens
+
+    def sized(self, chunk_tokens: int) -> FileReader:
+        """The same reader, started and stopped with this one, with another budget for passages; 0: the same one."""
+        if not chunk_tokens:
+            return self
+        other = copy.copy(self)
+        other._max_tokens = min(chunk_tokens, self._tokenizer.max_tokens)  # noqa: SLF001 - of our own class
+        return other
 
     @property
     def fingerprint(self) -> str:

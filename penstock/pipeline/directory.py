@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from penstock.core.errors import NotFound
 from penstock.core.ports import Index
-from penstock.core.types import Store
+from penstock.core.types import Entry, Store, Vectors
 
 
 class OpenIndex(Index, Protocol):
@@ -21,6 +22,10 @@ class OpenIndex(Index, Protocol):
         """How many chunks there are of that version of the file."""
         ...
 
+    async def entries_of(self, file_id: str) -> tuple[list[Entry], Vectors]:
+        """The file's chunks in their order, as they are stored."""
+        ...
+
 
 class IndexDirectory:
     """Opens a store's index on first use and keeps it; `stop` closes them all.
@@ -31,14 +36,17 @@ class IndexDirectory:
     def __init__(self, *, open_index: Callable[[Store], OpenIndex]) -> None:
         self._open_index = open_index
         self._open: dict[str, OpenIndex] = {}
+        self._gone: set[tuple[str, float]] = set()
         self._lock = asyncio.Lock()
 
     async def of(self, store: Store) -> OpenIndex:
-        """The store's index, started. Raises DataDamaged, BadSetting for another model's store."""
+        """The store's index, started. Raises DataDamaged, BadSetting for another model's store, NotFound."""
         index = self._open.get(store.id)
         if index is not None:
             return index
         async with self._lock:
+            if (store.id, store.created_s) in self._gone:
+                raise NotFound("vector store", store.id)
             if store.id not in self._open:
                 index = self._open_index(store)
                 await index.start()
@@ -51,6 +59,11 @@ class IndexDirectory:
             index = self._open.pop(store_id, None)
             if index is not None:
                 await index.stop()
+
+    async def close_for_good(self, store: Store) -> None:
+        """Close the index of a store that is being deleted: nobody who still knows the store opens it again."""
+        self._gone.add((store.id, store.created_s))
+        await self.close(store.id)
 
     async def stop(self) -> None:
         """Close every index; each is tried even when another fails."""

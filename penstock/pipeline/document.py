@@ -104,7 +104,9 @@ class Ingestion:
         parallel_parses: int = 4,
         kept_failures: int = 1000,
         report: Callable[[Progress], None] | None = None,
+        file_id: Callable[[str], str] | None = None,
     ) -> None:
+        """`file_id` makes a file's id of a source's identity; derived ids, where none is given."""
         self._store = store
         self._index = index
         self._embedder = embedder
@@ -115,6 +117,7 @@ class Ingestion:
         self._parallel_parses = parallel_parses
         self._kept_failures = kept_failures
         self._report = report or (lambda _: None)
+        self._id_of = file_id
         self._salt = f"{embedder.model}\n{reader.fingerprint}"
         self._prepared: asyncio.Queue[Prepared | None] = asyncio.Queue(maxsize=WAITING_DOCUMENTS)
         self._embedded: asyncio.Queue[Embedded | None] = asyncio.Queue(maxsize=1)
@@ -242,6 +245,8 @@ class Ingestion:
     # --- counting ------------------------------------------------------------------------
 
     def _file_id(self, identity: str) -> str:
+        if self._id_of is not None:
+            return self._id_of(identity)
         return file_id_of(tenant=self._store.tenant, store_id=self._store.id, identity=identity)
 
     def _is_settled(self, record: FileRecord, source: Source) -> bool:
@@ -292,4 +297,5 @@ def _entries(prepared: Prepared) -> Iterator[Entry]:
             title=document.title,
             version=record.pending_version,
             attributes=document.attributes,
+            groups=record.groups,
         )

@@ -17,11 +17,14 @@ from penstock.telemetry.metrics import Metrics
 from penstock.telemetry.timings import Timings
 
 
-class Chosen(msgspec.Struct, frozen=True):
+class Chosen(Protocol):
     """The engine that will answer, and why it was taken."""
 
-    generator: Generator
-    reason: str
+    @property
+    def generator(self) -> Generator: ...
+
+    @property
+    def reason(self) -> str: ...
 
 
 class Router(Protocol):
@@ -56,12 +59,19 @@ class Answering:
 
     def __init__(self, *, found: Found, chosen: Chosen, prompt: Prompt, timings: Timings, ctx: Context) -> None:
         self.found = found
-        self.model = chosen.generator.model
+        self._generator = chosen.generator
         self.reason = chosen.reason
         self.timings = timings
         self.abstained = False
         self.confidence: float | None = None
+        self.degraded: tuple[str, ...] = ()
+        """What was left out of the best possible answer, and why."""
         self._deltas = self._run(chosen.generator, prompt, ctx)
+
+    @property
+    def model(self) -> str:
+        """Who answers. An engine that falls back on another says so from its first delta on."""
+        return self._generator.model
 
     def __aiter__(self) -> AsyncIterator[Delta]:
         return self._deltas
@@ -74,6 +84,7 @@ class Answering:
         with self.timings.stage("generate"):
             async for delta in generator.generate(prompt, ctx):
                 self.abstained = self.abstained or delta.abstained
+                self.degraded += delta.degraded
                 if delta.confidence is not None:
                     self.confidence = delta.confidence
                 yield delta

@@ -7,7 +7,7 @@ the row is queued again, so that the same command, or the queue, does the work o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 import msgspec
@@ -27,12 +27,17 @@ class Records(Protocol):
     async def put(self, records: Iterable[FileRecord]) -> None: ...
 
 
-async def recover(store: Store, index: OpenIndex, records: Records, ctx: Context) -> int:
+async def recover(
+    store: Store, index: OpenIndex, records: Records, ctx: Context, *, only: Collection[str] | None = None
+) -> int:
     """Settle every file that was being written when the process died. Returns how many there were.
 
-    Doing it twice, or dying in the middle of it, changes nothing.
+    `only` names the files of a run that was broken off while others go on. Doing it twice, or dying in the middle
+    of it, changes nothing.
     """
     unsettled = await records.in_state(store.id, "indexing")
+    if only is not None:
+        unsettled = [record for record in unsettled if record.file_id in only]
     if not unsettled:
         return 0
     removals: list[Removal] = []

@@ -63,6 +63,9 @@ class BatchedIndex:
     async def count(self) -> int:
         return await self._index.count()
 
+    async def entries_of(self, file_id: str) -> tuple[list[Entry], Vectors]:
+        return await self._index.entries_of(file_id)
+
     async def dump(self) -> list[Line]:
         return await self._index.dump()
 

@@ -266,6 +266,19 @@ class EdgeIndex:
         live, _ = self._opened()
         return await asyncio.get_running_loop().run_in_executor(self._searchers, live.holds, file_id, version)
 
+    async def entries_of(self, file_id: str) -> tuple[list[Entry], Vectors]:
+        """The file's chunks in their order, as they are stored."""
+        return await asyncio.get_running_loop().run_in_executor(self._searchers, self._entries_of, file_id)
+
+    def _entries_of(self, file_id: str) -> tuple[list[Entry], Vectors]:
+        live, _ = self._opened()
+        with translated(self._folder):
+            found = sorted(live.entries(file_id=file_id), key=lambda pair: pair[0].chunk.position)
+        vectors = np.empty((len(found), self._dimension), np.float32)
+        for row, (_, vector) in enumerate(found):
+            vectors[row] = vector
+        return [entry for entry, _ in found], vectors
+
     async def dump(self) -> list[Line]:
         """Every chunk, sorted: what two stores must agree in to be the same."""
         return await asyncio.get_running_loop().run_in_executor(self._searchers, self._dump)

@@ -246,8 +246,9 @@ class LiveSegment:
         """The payloads of points, in any order."""
         return self._open_shard.retrieve(list(ids), list(fields), False)
 
-    def entries(self, page: int = 1000) -> Iterator[tuple[Entry, Vector]]:
-        """Every finished chunk, a page at a time; what is written between two pages may be seen in part."""
+    def entries(self, page: int = 1000, *, file_id: str | None = None) -> Iterator[tuple[Entry, Vector]]:
+        """Every finished chunk, or those of one file; what is written between two pages may be seen in part."""
+        wanted = [] if file_id is None else [FieldCondition(FILE, match=MatchValue(file_id))]
         offset: PointId | None = None
         while True:
             with self._gate.shared():
@@ -255,7 +256,11 @@ class LiveSegment:
                 if self._unfinished is not None:
                     hidden.append(FieldCondition(WRITE, match=MatchValue(self._unfinished)))
                 request = ScrollRequest(
-                    offset=offset, limit=page, filter=Filter(must_not=hidden), with_payload=[ENTRY], with_vector=[DENSE]
+                    offset=offset,
+                    limit=page,
+                    filter=Filter(must=[*wanted], must_not=hidden),
+                    with_payload=[ENTRY],
+                    with_vector=[DENSE],
                 )
                 records, offset = self._open_shard.scroll(request)
             for record in records:

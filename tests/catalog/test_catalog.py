@@ -45,7 +45,7 @@ async def test_another_tenants_store_reads_like_none(database: Database) -> None
     assert foreign.value.message.replace(mine.id, "X") == unknown.value.message.replace("vs_0", "X")
     assert await stores.list("other") == []
     with pytest.raises(NotFound):
-        await stores.delete("other", mine.id)
+        await stores.hide("other", mine.id)
     assert await stores.list(None) == [mine]
 
 
@@ -54,9 +54,14 @@ async def test_deleting_a_store_forgets_its_files(database: Database) -> None:
     store = await stores.named("t", "docs", embedder="m", dimension=3)
     await ledger.put([FileRecord(store_id=store.id, file_id="f", filename="a.md", status="queued")])
 
-    await stores.delete("t", store.id)
+    await stores.hide("t", store.id)
 
     assert await stores.list("t") == []
+    with pytest.raises(NotFound):
+        await stores.get("t", "docs")
+    assert [hidden.id for hidden in await stores.hidden()] == [store.id]
+    await stores.forget(store.id)
+    assert await stores.hidden() == []
     assert await ledger.all(store.id) == []
 
 

@@ -1,0 +1,403 @@
+"""Files in stores: the rows of the ledger that come with work to do, and the work.
+
+A row and its job are written in one transaction, so that nothing is accepted and then forgotten. A job is there until
+its row is at rest; a row that is being worked on is not `queued`, so that a cancellation takes only what waits.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from penstock.catalog.database import Database
+from penstock.catalog.files import one_file
+from penstock.catalog.ledger import COLUMNS, UPSERT, record_of, stamped
+from penstock.core.errors import Conflict, InvalidRequest, NotFound
+from penstock.core.types import AttributeValue, FileRecord, FileStatus, Value
+
+Shown = Literal["in_progress", "completed", "failed", "cancelled"]
+SETTLED: frozenset[FileStatus] = frozenset({"completed", "failed", "cancelled"})
+AT_REST = "('completed', 'failed', 'cancelled')"
+OF_JOB = "store_id = jobs.store_id AND file_id = jobs.file_id"
+MAX_TRIES = 5
+READ = f"SELECT {COLUMNS} FROM store_files "  # noqa: S608 - a constant of ours
+
+
+class Wanted(Value, frozen=True):
+    """A file to attach, and how."""
+
+    file_id: str
+    attributes: dict[str, AttributeValue] = msgspec.field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+    chunk_tokens: int = 0
+
+
+class Batch(Value, frozen=True):
+    """Files that were attached together."""
+
+    id: str
+    store_id: str
+    cancelled: bool
+    created_s: float
+
+
+class Claim(Value, frozen=True):
+    """Rows of one store to be worked on together; `tries` counts those that went wrong before."""
+
+    store_id: str
+    tenant: str
+    records: tuple[FileRecord, ...]
+    contents: tuple[str, ...]
+    """Their SHA-256."""
+    tries: int
+
+
+class Page(Value, frozen=True):
+    """Which rows to list. `groups` is None for whoever may see all."""
+
+    limit: int
+    newest_first: bool = True
+    after: str | None = None
+    before: str | None = None
+    shown: Shown | None = None
+    groups: tuple[str, ...] | None = None
+    batch_id: str | None = None
+
+
+class Attachments:
+    """Reads and writes rows with their jobs. The store was looked up by its tenant before."""
+
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+
+    # --- attaching --------------------------------------------------------------------
+
+    async def attach(self, tenant: str, store_id: str, wanted: Sequence[Wanted]) -> list[FileRecord]:
+        """Rows that wait, durable with their jobs; all or none. One that is there already, just so, is left alone.
+
+        Raises NotFound for a file or store, Conflict for a file that is attached in another way.
+        """
+        return await self._database.run(lambda connection: _attach(connection, tenant, store_id, wanted))
+
+    async def attach_batch(self, tenant: str, store_id: str, wanted: Sequence[Wanted]) -> Batch:
+        """The same, remembered as a batch."""
+        batch = Batch(id=f"vsfb_{secrets.token_hex(12)}", store_id=store_id, cancelled=False, created_s=time.time())
+
+        def work(connection: sqlite3.Connection) -> Batch:
+            records = _attach(connection, tenant, store_id, wanted)
+            connection.execute(
+                "INSERT INTO batches (id, store_id, created_s) VALUES (?, ?, ?)", (batch.id, store_id, batch.created_s)
+            )
+            connection.executemany(
+                "INSERT INTO batch_files (batch_id, store_id, file_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                [(batch.id, store_id, record.file_id) for record in records],
+            )
+            return batch
+
+        return await self._database.run(work)
+
+    async def batch(self, store_id: str, batch_id: str) -> Batch:
+        """Raises NotFound."""
+        return await self._database.run(lambda connection: _batch(connection, store_id, batch_id))
+
+    async def batch_counts(self, batch_id: str) -> dict[FileStatus, int]:
+        """The batch's files in each state that occurs."""
+
+        def work(connection: sqlite3.Connection) -> dict[FileStatus, int]:
+            query = (
+                "SELECT status, count(*) FROM batch_files JOIN store_files USING (store_id, file_id) "
+                "WHERE batch_id = ? GROUP BY status"
+            )
+            return dict(connection.execute(query, (batch_id,)).fetchall())
+
+        return await self._database.run(work)
+
+    async def cancel(self, store_id: str, batch_id: str) -> Batch:
+        """What waits is cancelled; what runs already ends. Raises NotFound."""
+
+        def work(connection: sqlite3.Connection) -> Batch:
+            batch = _batch(connection, store_id, batch_id)
+            mine = "(store_id, file_id) IN (SELECT store_id, file_id FROM batch_files WHERE batch_id = ?)"
+            waiting = f"UPDATE store_files SET status = 'cancelled', updated_s = ? WHERE status = 'queued' AND {mine}"  # noqa: S608 - constants of ours
+            connection.execute(waiting, (time.time(), batch_id))
+            connection.execute("UPDATE batches SET cancelled = 1 WHERE id = ?", (batch_id,))
+            _drop_done(connection)
+            return msgspec.structs.replace(batch, cancelled=True)
+
+        return await self._database.run(work)
+
+    # --- looking ------------------------------------------------------------------------
+
+    async def page(self, store_id: str, page: Page) -> tuple[list[FileRecord], bool]:
+        """Rows in order, and whether there is more. Raises InvalidRequest for an unknown cursor."""
+        return await self._database.run(lambda connection: _page(connection, store_id, page))
+
+    async def row(self, store_id: str, file_id: str) -> FileRecord:
+        """Raises NotFound."""
+        return await self._database.run(lambda connection: _row(connection, store_id, file_id))
+
+    async def stores_of(self, tenant: str, file_id: str) -> list[str]:
+        """Ids of the tenant's stores that have the file."""
+
+        def work(connection: sqlite3.Connection) -> list[str]:
+            query = (
+                "SELECT store_id FROM store_files JOIN stores ON stores.id = store_id "
+                "WHERE file_id = ? AND tenant = ? AND deleting = 0 ORDER BY store_id"
+            )
+            return [row[0] for row in connection.execute(query, (file_id, tenant))]
+
+        return await self._database.run(work)
+
+    # --- changing what is there: the ledger first, then the index, then `finished` --------------
+
+    async def detach(self, store_id: str, file_id: str, *, at_rest: bool) -> bool:
+        """The row and its job go; its chunks are to follow. Raises NotFound.
+
+        With `at_rest` nothing happens to a row that is being worked on or may be at any moment: False.
+        """
+
+        def work(connection: sqlite3.Connection) -> bool:
+            if at_rest and _row(connection, store_id, file_id).status not in SETTLED:
+                return False
+            _row(connection, store_id, file_id)
+            connection.execute("DELETE FROM store_files WHERE store_id = ? AND file_id = ?", (store_id, file_id))
+            _mark(connection, store_id, file_id, "removed")
+            return True
+
+        return await self._database.run(work)
+
+    async def change(self, store_id: str, file_id: str, *, at_rest: bool, **changes: Any) -> FileRecord | None:
+        """Change `attributes` or `groups` of a row; its chunks are to follow. Raises NotFound. `at_rest` as above."""
+
+        def work(connection: sqlite3.Connection) -> FileRecord | None:
+            before = _row(connection, store_id, file_id)
+            if at_rest and before.status not in SETTLED:
+                return None
+            record = msgspec.structs.replace(before, **changes)
+            connection.executemany(UPSERT, stamped([record]))
+            if record.version is not None:
+                _mark(connection, store_id, file_id, "attributes")
+            return record
+
+        return await self._database.run(work)
+
+    async def unfinished(self) -> list[tuple[str, str, str]]:
+        """Store, file and change of what a crash left between ledger and index."""
+
+        def work(connection: sqlite3.Connection) -> list[tuple[str, str, str]]:
+            query = (
+                "SELECT store_id, file_id, change FROM unfinished JOIN stores ON stores.id = store_id "
+                "WHERE deleting = 0 ORDER BY store_id, file_id"
+            )
+            return connection.execute(query).fetchall()
+
+        return await self._database.run(work)
+
+    async def finished(self, store_id: str, file_id: str) -> None:
+        """The index says what the ledger says."""
+        await self._database.run(
+            lambda connection: connection.execute(
+                "DELETE FROM unfinished WHERE store_id = ? AND file_id = ?", (store_id, file_id)
+            )
+        )
+
+    # --- working --------------------------------------------------------------------------
+
+    async def reopen(self) -> int:
+        """At the start, after recovery: what a crash left half done waits again. Returns how many wait."""
+
+        def work(connection: sqlite3.Connection) -> int:
+            _drop_done(connection)
+            connection.execute(
+                "UPDATE store_files SET status = 'queued' "
+                "WHERE (store_id, file_id) IN (SELECT store_id, file_id FROM jobs)"
+            )
+            return int(connection.execute("SELECT count(*) FROM jobs").fetchone()[0])
+
+        return await self._database.run(work)
+
+    async def claim(self, *, now_s: float, limit: int) -> Claim | None:
+        """Take work that is due, of one store and in one way: several files, or one that went wrong before."""
+        return await self._database.run(lambda connection: _claim(connection, now_s, limit))
+
+    async def next_due_s(self) -> float | None:
+        """When something that waits is due; None when nothing waits."""
+
+        def work(connection: sqlite3.Connection) -> float | None:
+            due_s: float | None = connection.execute("SELECT min(due_s) FROM jobs").fetchone()[0]
+            return due_s
+
+        return await self._database.run(work)
+
+    async def put_back(
+        self, store_id: str, file_ids: Sequence[str], *, due_s: float, counted: bool, error: str = ""
+    ) -> None:
+        """Those of the rows that are not at rest wait again, or fail after `MAX_TRIES`; the others have no job more."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            _drop_done(connection)
+            for file_id in file_ids:
+                key = (store_id, file_id)
+                job = connection.execute("SELECT tries FROM jobs WHERE store_id = ? AND file_id = ?", key).fetchone()
+                if job is None:
+                    continue
+                tries = job[0] + int(counted)
+                record = msgspec.structs.replace(_row(connection, *key), status="queued", error=error)
+                if tries >= MAX_TRIES:
+                    record = msgspec.structs.replace(record, status="failed", reason="internal")
+                connection.executemany(UPSERT, stamped([record]))
+                connection.execute(
+                    "UPDATE jobs SET due_s = ?, tries = ? WHERE store_id = ? AND file_id = ?", (due_s, tries, *key)
+                )
+            _drop_done(connection)
+
+        await self._database.run(work)
+
+
+def _attach(connection: sqlite3.Connection, tenant: str, store_id: str, wanted: Sequence[Wanted]) -> list[FileRecord]:
+    if not connection.execute(
+        "SELECT 1 FROM stores WHERE tenant = ? AND id = ? AND deleting = 0", (tenant, store_id)
+    ).fetchone():
+        raise NotFound("vector store", store_id)
+    fresh: list[FileRecord] = []
+    for item in wanted:
+        file = one_file(connection, tenant, item.file_id)
+        record = FileRecord(
+            store_id=store_id,
+            file_id=file.id,
+            filename=file.filename,
+            status="queued",
+            size_bytes=file.size_bytes,
+            attributes=item.attributes,
+            groups=item.groups,
+            chunk_tokens=item.chunk_tokens,
+        )
+        before = _known(connection, store_id, file.id)
+        if before is None or before.status in ("failed", "cancelled"):
+            fresh.append(record)
+        elif any(getattr(before, name) != getattr(record, name) for name in ("attributes", "groups", "chunk_tokens")):
+            raise Conflict(
+                f"File '{file.id}' is attached already, with other attributes or another chunking strategy. "
+                "Update its attributes, or delete it from the store first.",
+                param="file_id",
+            )
+    rows = stamped(fresh)
+    connection.executemany(UPSERT, rows)
+    connection.executemany(
+        "INSERT INTO jobs (store_id, file_id, due_s) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        [(store_id, record.file_id, time.time()) for record in fresh],
+    )
+    return [_row(connection, store_id, item.file_id) for item in wanted]
+
+
+def _known(connection: sqlite3.Connection, store_id: str, file_id: str) -> FileRecord | None:
+    if connection.execute(
+        "SELECT 1 FROM unfinished WHERE store_id = ? AND file_id = ? AND change = 'removed'", (store_id, file_id)
+    ).fetchone():
+        raise Conflict(f"File '{file_id}' is being deleted from the store. Try again.", param="file_id")
+    row = connection.execute(f"{READ} WHERE store_id = ? AND file_id = ?", (store_id, file_id)).fetchone()
+    return None if row is None else record_of(row)
+
+
+def _row(connection: sqlite3.Connection, store_id: str, file_id: str) -> FileRecord:
+    row = connection.execute(f"{READ} WHERE store_id = ? AND file_id = ?", (store_id, file_id)).fetchone()
+    if row is None:
+        raise NotFound("file", file_id)
+    return record_of(row)
+
+
+def _mark(connection: sqlite3.Connection, store_id: str, file_id: str, change: str) -> None:
+    connection.execute(
+        "INSERT INTO unfinished (store_id, file_id, change) VALUES (?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET change = excluded.change",
+        (store_id, file_id, change),
+    )
+
+
+def _batch(connection: sqlite3.Connection, store_id: str, batch_id: str) -> Batch:
+    row = connection.execute(
+        "SELECT cancelled, created_s FROM batches WHERE store_id = ? AND id = ?", (store_id, batch_id)
+    ).fetchone()
+    if row is None:
+        raise NotFound("file batch", batch_id)
+    return Batch(id=batch_id, store_id=store_id, cancelled=bool(row[0]), created_s=row[1])
+
+
+def _drop_done(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        f"DELETE FROM jobs WHERE EXISTS (SELECT 1 FROM store_files WHERE {OF_JOB} AND status IN {AT_REST})"  # noqa: S608 - constants of ours
+    )
+
+
+def _claim(connection: sqlite3.Connection, now_s: float, limit: int) -> Claim | None:
+    first = connection.execute(
+        "SELECT jobs.store_id, jobs.file_id, tries, chunk_tokens, tenant FROM jobs "
+        "JOIN store_files USING (store_id, file_id) JOIN stores ON stores.id = jobs.store_id "
+        "WHERE due_s <= ? AND status = 'queued' AND deleting = 0 ORDER BY due_s, jobs.store_id, jobs.file_id LIMIT 1",
+        (now_s,),
+    ).fetchone()
+    if first is None:
+        return None
+    store_id, file_id, tries, chunk_tokens, tenant = first
+    values: tuple[Any, ...]
+    if tries:
+        where, values = "file_id = ?", (file_id,)  # alone, so that a bad one does not spoil the others again
+    else:
+        where, values = "tries = 0 AND due_s <= ? AND chunk_tokens = ?", (now_s, chunk_tokens)
+    columns = ", ".join(f"store_files.{name}" for name in FileRecord.__struct_fields__)
+    rows = connection.execute(
+        f"SELECT {columns}, files.sha256 FROM jobs JOIN store_files USING (store_id, file_id) "  # noqa: S608 - constants of ours
+        "JOIN files ON files.id = file_id "
+        f"WHERE store_id = ? AND status = 'queued' AND {where} ORDER BY due_s, file_id LIMIT ?",
+        (store_id, *values, limit),
+    ).fetchall()
+    connection.executemany(
+        "UPDATE store_files SET status = 'parsing' WHERE store_id = ? AND file_id = ?",
+        [(store_id, row[1]) for row in rows],
+    )
+    return Claim(
+        store_id=store_id,
+        tenant=tenant,
+        records=tuple(record_of(row[:-1]) for row in rows),
+        contents=tuple(row[-1] for row in rows),
+        tries=tries,
+    )
+
+
+def _page(connection: sqlite3.Connection, store_id: str, page: Page) -> tuple[list[FileRecord], bool]:
+    where, values = ["store_id = ?"], [store_id]
+    parameters: list[Any] = values
+    if page.batch_id is not None:
+        where.append("file_id IN (SELECT file_id FROM batch_files WHERE batch_id = ?)")
+        parameters.append(page.batch_id)
+    if page.shown == "in_progress":
+        where.append(f"status NOT IN {AT_REST}")
+    elif page.shown is not None:
+        where.append("status = ?")
+        parameters.append(page.shown)
+    if page.groups is not None:
+        marks = ", ".join("?" * len(page.groups))
+        where.append(f"(groups = '[]' OR EXISTS (SELECT 1 FROM json_each(groups) WHERE value IN ({marks})))")  # noqa: S608 - marks only
+        parameters += page.groups
+    backwards = page.before is not None and page.after is None
+    descending = page.newest_first != backwards
+    for param, cursor in (("after", page.after), ("before", page.before)):
+        if cursor is not None:
+            try:
+                at = _row(connection, store_id, cursor)
+            except NotFound as error:
+                raise InvalidRequest(f"'{param}' is not the id of a file of this store.", param=param) from error
+            where.append(f"(created_s, file_id) {'<' if (param == 'after') == page.newest_first else '>'} (?, ?)")
+            parameters += [at.created_s, at.file_id]
+    order = "DESC" if descending else "ASC"
+    rows = connection.execute(
+        f"{READ} WHERE {' AND '.join(where)} ORDER BY created_s {order}, file_id {order} LIMIT ?",
+        (*parameters, page.limit + 1),
+    ).fetchall()
+    records = [record_of(row) for row in rows[: page.limit]]
+    return (records[::-1] if backwards else records), len(rows) > page.limit

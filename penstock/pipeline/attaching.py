@@ -1,0 +1,125 @@
+"""Files into stores and out of them. Whatever is answered holds: in the ledger, in the index, and after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakValueDictionary
+
+import msgspec
+import numpy as np
+
+from penstock.catalog.attachments import Attachments, Batch, Wanted
+from penstock.catalog.stores import Stores
+from penstock.core.context import Context, start_context
+from penstock.core.errors import Conflict
+from penstock.core.types import AttributeValue, FileRecord, Principal, Removal, Store
+from penstock.pipeline.directory import IndexDirectory
+from penstock.pipeline.work import UploadWork
+
+CHANGE_TIMEOUT_S = 600.0
+
+
+class Attaching:
+    """Everything here takes a store that was looked up by the caller's tenant."""
+
+    def __init__(
+        self,
+        *,
+        stores: Stores,
+        attachments: Attachments,
+        indexes: IndexDirectory,
+        work: UploadWork,
+    ) -> None:
+        self._stores = stores
+        self._attachments = attachments
+        self._indexes = indexes
+        self._work = work
+        self._changing: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+    async def start(self) -> None:
+        """Finish what a crash left between ledger and index, and let what was under way wait again."""
+        for store_id, file_id, change in await self._attachments.unfinished():
+            store = next(store for store in await self._stores.list(None) if store.id == store_id)
+            ctx = start_context(principal=Principal(tenant=store.tenant), timeout_s=CHANGE_TIMEOUT_S)
+            if change == "removed":
+                await self._remove(store, file_id, ctx)
+            else:
+                await self._rewrite(store, file_id, ctx)
+        if await self._attachments.reopen():
+            self._work.wake.set()
+
+    async def attach(self, store: Store, wanted: Wanted, *, model: str) -> FileRecord:
+        """A row that is accepted: it will end as completed, or as failed with its reason. `model` is the encoder's."""
+        check_model(store, model)
+        (record,) = await self._attachments.attach(store.tenant, store.id, [wanted])
+        self._work.wake.set()
+        return record
+
+    async def attach_batch(self, store: Store, wanted: Sequence[Wanted], *, model: str) -> Batch:
+        """The same for many, all or none."""
+        check_model(store, model)
+        batch = await self._attachments.attach_batch(store.tenant, store.id, wanted)
+        self._work.wake.set()
+        return batch
+
+    async def detach(self, store: Store, file_id: str, ctx: Context) -> None:
+        """The file is in no search that begins after this returns, nor after any crash. Raises NotFound."""
+        async with self._lock(store, file_id):
+            if not await self._attachments.detach(store.id, file_id, at_rest=True):
+                async with self._work.held(store.id, file_id):
+                    await self._attachments.detach(store.id, file_id, at_rest=False)
+                    await self._remove(store, file_id, ctx)
+            else:
+                await self._remove(store, file_id, ctx)
+
+    async def update(
+        self, store: Store, file_id: str, ctx: Context, *, attributes: dict[str, AttributeValue]
+    ) -> FileRecord:
+        """New attributes; nothing is embedded again. Raises NotFound."""
+        return await self._change(store, file_id, ctx, attributes=attributes)
+
+    async def _change(self, store: Store, file_id: str, ctx: Context, **changes: Any) -> FileRecord:
+        async with self._lock(store, file_id):
+            record = await self._attachments.change(store.id, file_id, at_rest=True, **changes)
+            if record is None:
+                async with self._work.held(store.id, file_id):
+                    record = await self._attachments.change(store.id, file_id, at_rest=False, **changes)
+                    assert record is not None, "asked for whatever its state"
+            if record.version is not None:
+                await self._rewrite(store, file_id, ctx)
+            return record
+
+    async def _remove(self, store: Store, file_id: str, ctx: Context) -> None:
+        index = await self._indexes.of(store)
+        await index.write([], _none(store), [Removal(file_id=file_id)], ctx)
+        await self._attachments.finished(store.id, file_id)
+
+    async def _rewrite(self, store: Store, file_id: str, ctx: Context) -> None:
+        """Give the file's chunks the attributes and groups of its row."""
+        record = await self._attachments.row(store.id, file_id)
+        index = await self._indexes.of(store)
+        entries, vectors = await index.entries_of(file_id)
+        changed = [
+            msgspec.structs.replace(entry, attributes=record.attributes, groups=record.groups) for entry in entries
+        ]
+        await index.write(changed, vectors, [], ctx)
+        await self._attachments.finished(store.id, file_id)
+
+    def _lock(self, store: Store, file_id: str) -> asyncio.Lock:
+        return self._changing.setdefault((store.id, file_id), asyncio.Lock())
+
+
+def check_model(store: Store, model: str) -> None:
+    """Raise Conflict where the store holds vectors of another encoder."""
+    if store.embedder != model:
+        raise Conflict(
+            f"Vector store '{store.name}' holds vectors of {store.embedder}, and the server's encoder is {model}. "
+            "Attach to a new store.",
+            param="vector_store_id",
+        )
+
+
+def _none(store: Store) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    return np.empty((0, store.dimension), dtype=np.float32)

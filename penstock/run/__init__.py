@@ -1,0 +1,1 @@
+"""Where stages live: in this process, or beside it."""

@@ -1,0 +1,188 @@
+"""Everything between the gateway and the disk that uploaded files need, assembled for tests with a hashing encoder."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from penstock.catalog.attachments import Attachments, Wanted
+from penstock.catalog.database import Database
+from penstock.catalog.files import Files
+from penstock.catalog.ledger import Ledger
+from penstock.catalog.originals import Originals
+from penstock.catalog.stores import Stores
+from penstock.config import SearchSettings
+from penstock.core.context import Context, start_context
+from penstock.core.errors import BadDocument
+from penstock.core.ports import Source
+from penstock.core.types import Block, Chunk, Document, FileRecord, Hit, Principal, Query, Store, StoredFile
+from penstock.ingest.chunk import chunk_document, embedding_text
+from penstock.pipeline.attaching import Attaching
+from penstock.pipeline.directory import IndexDirectory
+from penstock.pipeline.keeping import FileKeeper, StoreKeeper
+from penstock.pipeline.recovery import recover
+from penstock.pipeline.work import UploadWork
+from penstock.search.edge import EdgeIndex
+from penstock.telemetry.metrics import Metrics
+from tests.hashing import DIMENSION, HashingEmbedder, WordTokenizer
+
+
+def context(tenant: str = "default") -> Context:
+    return start_context(principal=Principal(tenant=tenant), timeout_s=60.0)
+
+
+class PlainReader:
+    """Reads text, a paragraph a line. What begins with 'broken' is a bad document, with 'explode' a bug of ours."""
+
+    def __init__(self, budget: int = 40, gate: asyncio.Event | None = None) -> None:
+        self.budget = budget
+        self.gate = gate
+        self.max_chunk_tokens = 128
+        self.chunk_tokens = budget
+        self.parsed: list[str] = []
+        self.began: asyncio.Queue[str] = asyncio.Queue()
+
+    @property
+    def fingerprint(self) -> str:
+        return f"plain:{self.budget}"
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def sized(self, chunk_tokens: int) -> PlainReader:
+        if not chunk_tokens:
+            return self
+        other = PlainReader(chunk_tokens, self.gate)
+        other.parsed, other.began = self.parsed, self.began
+        return other
+
+    async def parse(self, content: bytes, source: Source) -> Document:
+        self.parsed.append(source.name)
+        self.began.put_nowait(source.name)
+        if self.gate is not None:
+            await self.gate.wait()
+        if content.startswith(b"broken"):
+            raise BadDocument("corrupt", "It says so itself.")
+        if content.startswith(b"explode"):
+            raise RuntimeError("a bug")
+        blocks = tuple(Block(kind="paragraph", text=line) for line in content.decode().splitlines() if line)
+        return Document(filename=source.name, title=source.name, blocks=blocks)
+
+    async def split(self, document: Document, *, tenant: str, store_id: str, file_id: str) -> list[Chunk]:
+        return chunk_document(
+            document,
+            tokenizer=WordTokenizer(),
+            max_tokens=self.budget,
+            merge_below_tokens=0,
+            language="en",
+            namespace=f"{tenant}{store_id}{file_id}",
+        )
+
+    def embedding_text(self, document: Document, chunk: Chunk) -> str:
+        return embedding_text(document.title, chunk, max_tokens=self.budget)
+
+
+class Uploads:
+    """The parts, started in their order. `reader` is what every worker of it uses."""
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        reader: PlainReader | None = None,
+        database: Database | None = None,
+        indexes: IndexDirectory | None = None,
+        max_bytes: int = 1_000_000,
+    ) -> None:
+        self.folder = folder
+        self.now_s = 0.0
+        self.reader = reader or PlainReader()
+        self.embedder = HashingEmbedder()
+        self.database = database or Database(path=folder / "catalog.db")
+        self.ledger = Ledger(database=self.database)
+        self.stores = Stores(database=self.database)
+        self.files = Files(database=self.database)
+        self.attachments = Attachments(database=self.database)
+        self.indexes = indexes or IndexDirectory(open_index=self._index_of)
+        self.originals = Originals(folder=folder / "files", max_bytes=max_bytes, min_free_bytes=0)
+        self.work = UploadWork(
+            stores=self.stores,
+            ledger=self.ledger,
+            attachments=self.attachments,
+            originals=self.originals,
+            indexes=self.indexes,
+            embedder=self.embedder,
+            make_reader=lambda: self.reader,
+            metrics=Metrics(),
+            now_s=lambda: self.now_s,
+        )
+        self.attaching = Attaching(
+            stores=self.stores, attachments=self.attachments, indexes=self.indexes, work=self.work
+        )
+        self.store_keeper = StoreKeeper(
+            stores=self.stores, indexes=self.indexes, work=self.work, folder_of=lambda s: folder / "stores" / s.id
+        )
+        self.file_keeper = FileKeeper(
+            files=self.files,
+            originals=self.originals,
+            attachments=self.attachments,
+            attaching=self.attaching,
+            stores=self.stores,
+        )
+
+    async def start(self) -> None:
+        """As the program starts: deletions end, stores recover, changes end, work waits again."""
+        await self.database.start()
+        await self.store_keeper.start()
+        for store in await self.stores.list(None):
+            await recover(store, await self.indexes.of(store), self.ledger, context(store.tenant))
+        await self.file_keeper.start()
+        await self.attaching.start()
+        self.now_s = 4e9  # whatever waits is due
+
+    async def stop(self) -> None:
+        await self.work.stop()
+        await self.indexes.stop()
+        await self.database.stop()
+
+    async def store(self, name: str = "docs", tenant: str = "default") -> Store:
+        return await self.stores.create(tenant, name, embedder="hashing-64", dimension=DIMENSION)
+
+    async def upload(self, text: str, name: str = "a.txt", tenant: str = "default") -> StoredFile:
+        incoming = await self.file_keeper.receive()
+        incoming.write(text.encode())
+        return await self.file_keeper.keep(incoming, tenant=tenant, filename=name, purpose="assistants")
+
+    async def attach(self, store: Store, file: StoredFile, **how: object) -> FileRecord:
+        wanted = Wanted(file_id=file.id, **how)  # type: ignore[arg-type]
+        return await self.attaching.attach(store, wanted, model="hashing-64")
+
+    async def work_off(self, at_most: int = 50) -> None:
+        for _ in range(at_most):
+            if not await self.work.step():
+                if await self.attachments.next_due_s() is None:
+                    return
+                self.now_s += 1_000.0
+        raise AssertionError("the work does not end")
+
+    async def hits(self, store: Store, text: str, **query: object) -> Sequence[Hit]:
+        vector = (await self.embedder.embed([text], context()))[0]
+        index = await self.indexes.of(store)
+        return (await index.search(Query(text=text, limit=20, **query), vector, context())).hits  # type: ignore[arg-type]
+
+    async def states(self, store: Store) -> dict[str, str]:
+        return {record.filename: record.status for record in await self.ledger.all(store.id)}
+
+    async def jobs(self) -> int:
+        return await self.database.run(lambda c: int(c.execute("SELECT count(*) FROM jobs").fetchone()[0]))
+
+    def _index_of(self, store: Store) -> EdgeIndex:
+        return EdgeIndex(
+            folder=self.folder / "stores" / store.id,
+            store_id=store.id,
+            model=store.embedder,
+            dimension=store.dimension,
+            settings=SearchSettings(min_free_bytes=1),
+        )
