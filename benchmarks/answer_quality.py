@@ -70,7 +70,7 @@ def context() -> Context:
 async def served(corpus: Path) -> AsyncIterator[tuple[Penstock, Store]]:
     """The assembled program with the corpus ingested, default settings, in a folder that goes away."""
     with tempfile.TemporaryDirectory() as folder:
-        program = Penstock(settings=Settings(data_dir=folder))
+        program = Penstock(settings=Settings(data_dir=folder), environ={})
         await program.start()
         try:
             store = await program.store_for_writing(ME.tenant, "quality")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,22 +16,25 @@ from penstock.config import Settings
 from penstock.core.context import Context, start_context
 from penstock.core.errors import BadSetting, NotFound
 from penstock.core.ports import Source
-from penstock.core.types import Principal, Prompt, Store
+from penstock.core.types import Principal, Store
 from penstock.embed.batched import BatchedEmbedder
 from penstock.embed.locate import DEFAULT_MODEL
 from penstock.embed.openvino import OpenVinoEmbedder
 from penstock.flow.datalock import DataLock
-from penstock.generate.extractive.engine import MODEL as EXTRACTIVE
+from penstock.generate.build import Generation
 from penstock.generate.extractive.engine import ExtractiveGenerator
 from penstock.ingest.reader import FileReader
 from penstock.ingest.source import walk
 from penstock.pipeline.directory import IndexDirectory
 from penstock.pipeline.document import Ingestion, Progress
-from penstock.pipeline.question import Chosen, QuestionPipeline
+from penstock.pipeline.question import QuestionPipeline
 from penstock.pipeline.recovery import recover
+from penstock.pipeline.uploads import Uploads
 from penstock.search.batched import BatchedIndex
 from penstock.search.edge import EdgeIndex
 from penstock.telemetry.metrics import Metrics
+
+logger = logging.getLogger(__name__)
 
 CATALOG_FILE = "catalog.db"
 RECOVERY_TIMEOUT_S = 600.0
@@ -39,7 +43,8 @@ RECOVERY_TIMEOUT_S = 600.0
 class Penstock:
     """Everything, assembled. Between `start` and `stop` it holds the data folder."""
 
-    def __init__(self, *, settings: Settings) -> None:
+    def __init__(self, *, settings: Settings, environ: Mapping[str, str]) -> None:
+        """`environ` is where the settings' `…_env` names are looked up: API keys of language models, secrets."""
         folder = Path(settings.data_dir)
         self.settings = settings
         self.metrics = Metrics()
@@ -61,10 +66,31 @@ class Penstock:
             embedder=self.encoder, max_tokens=settings.embed.batch_tokens, observe=self.metrics.observe_batch
         )
         self.indexes = IndexDirectory(open_index=self._index_of)
+        self.uploads = Uploads(
+            folder=folder,
+            database=self._database,
+            indexes=self.indexes,
+            embedder=self.embedder,
+            make_reader=lambda: FileReader(settings=settings.ingest, tokenizer=self.encoder.tokenizer),
+            metrics=self.metrics,
+            max_bytes=settings.ingest.max_file_bytes,
+            min_free_bytes=settings.search.min_free_bytes,
+        )
+        self.generation = Generation(
+            settings=settings.generate,
+            environ=environ,
+            last_resort=ExtractiveGenerator(
+                max_sentences=settings.extractive.max_sentences,
+                abstain_below=settings.extractive.abstain_below,
+                # The evidence was fitted with this encoder's cosines; with another the words alone decide.
+                cosines=settings.embed.model == DEFAULT_MODEL,
+            ),
+            on_death=_report_death,
+        )
         self.questions = QuestionPipeline(
             embedder=self.embedder,
             indexes=self.indexes,
-            router=OneEngine(settings=settings),
+            router=self.generation.router,
             metrics=self.metrics,
             max_question_chars=settings.server.max_question_chars,
         )
@@ -82,15 +108,20 @@ class Penstock:
             asyncio.to_thread(self.encoder.start if encoder else _nothing), name="load-encoder"
         )
         try:
+            await self.uploads.start_before_stores()
             for store in await self.stores.list(None):
                 index = await self.indexes.of(store)
                 ctx = start_context(principal=Principal(tenant=store.tenant), timeout_s=RECOVERY_TIMEOUT_S)
                 await recover(store, index, self.ledger, ctx)
+            await self.uploads.start_after_stores()
         finally:
             await loading
+        await self.generation.start()
 
     async def stop(self) -> None:
         """Close everything, the last opened first; safe after a start that failed."""
+        await self.generation.stop()
+        await self.uploads.stop()
         await self.indexes.stop()
         await self.embedder.stop()
         await asyncio.to_thread(self.encoder.stop)
@@ -150,7 +181,7 @@ class Penstock:
     async def dump(self, store: Store) -> AsyncIterator[str]:
         """The store's ledger and index as JSON lines in canonical order, without times."""
         for record in await self.ledger.all(store.id):
-            yield msgspec.json.encode(msgspec.structs.replace(record, updated_s=0.0, attempts=0)).decode()
+            yield msgspec.json.encode(msgspec.structs.replace(record, created_s=0.0, updated_s=0.0, attempts=0)).decode()
         index = await self.indexes.of(store)
         assert isinstance(index, BatchedIndex), "the embedded index is the only one that is assembled here"
         for line in await index.dump():
@@ -167,27 +198,9 @@ class Penstock:
         return BatchedIndex(index=index, observe=self.metrics.observe_batch)
 
 
+def _report_death(name: str, error: BaseException) -> None:
+    logger.error("task %s died", name, exc_info=error)
+
+
 def _nothing() -> None:
     """In the place of an encoder that is not wanted."""
-
-
-class OneEngine:
-    """The router of an installation without language models: the extractive engine answers everything."""
-
-    def __init__(self, *, settings: Settings) -> None:
-        self._engine = ExtractiveGenerator(
-            max_sentences=settings.extractive.max_sentences,
-            abstain_below=settings.extractive.abstain_below,
-            # The evidence was fitted with this encoder's cosines; with another the words alone decide.
-            cosines=settings.embed.model == DEFAULT_MODEL,
-        )
-
-    def choose(self, model: str | None, prompt: Prompt, ctx: Context) -> Chosen:  # noqa: ARG002 - the Router port
-        if model in (None, "", "auto"):
-            return Chosen(self._engine, "the only engine configured")
-        if model == EXTRACTIVE:
-            return Chosen(self._engine, "asked for")
-        raise NotFound("model", model or "", param="model")
-
-    def models(self) -> Sequence[str]:
-        return (EXTRACTIVE,)

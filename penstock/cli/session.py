@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -32,7 +33,7 @@ class Session(msgspec.Struct, frozen=True):
     @asynccontextmanager
     async def assembled(self, *, address: str = "", encoder: bool = True) -> AsyncIterator[Penstock]:
         """The program, started, and stopped at the end. `address` tells others who holds the data folder."""
-        penstock = Penstock(settings=self.settings)
+        penstock = Penstock(settings=self.settings, environ=os.environ)
         try:
             await penstock.start(address=address, encoder=encoder)
             yield penstock
