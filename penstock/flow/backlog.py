@@ -21,9 +21,6 @@ from penstock.core.context import Context, Priority
 T = TypeVar("T")
 R = TypeVar("R")
 
-URGENCY: tuple[Priority, ...] = ("interactive", "batch", "ingestion")
-"""Most urgent first."""
-
 
 class Entry(Generic[T, R]):
     """One item, its caller's context, and the future that the caller waits on."""

@@ -28,7 +28,8 @@ import msgspec
 
 from penstock.core.context import MONOTONIC, Clock, Context, Priority
 from penstock.core.errors import DeadlineExceeded, Overloaded, StageUnavailable, TooLarge
-from penstock.flow.backlog import URGENCY, Entry, Group, Lane
+from penstock.flow.backlog import Entry, Group, Lane
+from penstock.flow.fairqueue import URGENCY
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -9,10 +9,10 @@ from typing import Any
 from penstock.core.context import Context
 from penstock.core.errors import Overloaded
 from penstock.flow.admission import Admission, Permit
-from penstock.flow.backlog import URGENCY, Entry, Group
+from penstock.flow.backlog import Entry, Group
 from penstock.flow.batcher import Batcher
 from penstock.flow.breaker import Breaker
-from penstock.flow.fairqueue import Ring
+from penstock.flow.fairqueue import URGENCY, Ring
 from penstock.flow.fanout import Gathered
 from penstock.flow.ratelimit.local import LocalLimiter
 from penstock.flow.ratelimit.quota import Charge, Decision
