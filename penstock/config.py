@@ -177,6 +177,21 @@ class IngestSettings(Section, frozen=True):
     """Larger files are refused by name."""
 
 
+class FlowSettings(Section, frozen=True):
+    """How many requests are served at once, and who waits."""
+
+    admission: bool = True
+    """Turn requests away early when they could not be served in time. Off: all come in, and all get slower."""
+    search_latency_s: PositiveFloat = 0.25
+    """A search that takes no longer than this is content; the number let in together follows what is above it."""
+    max_searches: PositiveInt = 1_024
+    """Searches let in together at the most."""
+    max_answers: PositiveInt = 256
+    """Answers under way together at the most."""
+    answer_wait_s: PositiveFloat = 1.0
+    """How long an answer may wait for a place before it is turned away."""
+
+
 class LogSettings(Section, frozen=True):
     """What is said on standard error."""
 
@@ -191,6 +206,7 @@ class Settings(Section, frozen=True):
     server: ServerSettings = ServerSettings()
     catalog: CatalogSettings = CatalogSettings()
     ingest: IngestSettings = IngestSettings()
+    flow: FlowSettings = FlowSettings()
     log: LogSettings = LogSettings()
     search: SearchSettings = SearchSettings()
     embed: EmbedSettings = EmbedSettings()

@@ -12,6 +12,7 @@ from penstock.config import ServerSettings
 from penstock.core.context import MONOTONIC, Context
 from penstock.core.errors import InvalidRequest, UnsupportedParameter
 from penstock.gateway.auth import Authenticator
+from penstock.gateway.doors import Doors
 from penstock.gateway.operation import Call, Operation
 from penstock.gateway.presence import Presence
 from penstock.gateway.receive import converted, decoded, read_json_body
@@ -24,10 +25,13 @@ TIMEOUT_HEADER = b"x-request-timeout"
 class Endpoint:
     """Serves one operation."""
 
-    def __init__(self, *, operation: Operation, authenticator: Authenticator, settings: ServerSettings) -> None:
+    def __init__(
+        self, *, operation: Operation, authenticator: Authenticator, settings: ServerSettings, doors: Doors
+    ) -> None:
         self._operation = operation
         self._authenticator = authenticator
         self._settings = settings
+        self._door = doors.named(operation.door)
         self._decoder: msgspec.json.Decoder[Any] | None = (
             msgspec.json.Decoder(operation.body) if operation.body else None
         )
@@ -43,18 +47,25 @@ class Endpoint:
             body = decoded(self._decoder, raw)
         timeout_s = self._timeout_s(scope, body)
         ctx = Context(principal=principal, deadline_s=MONOTONIC.now_s() + timeout_s, request_id=scope["request_id"])
-        call = Call(ctx, scope, body, query)
+        call = Call(ctx, scope, body, query, receive if self._operation.form else None)
         if not self._operation.ends_with_caller:
             reply = await self._operation.handle(call)
             assert isinstance(reply, Reply), "what streams ends with its caller"
             await reply.send(send)
             return
         with Presence(receive=receive, timeout_s=timeout_s) as presence:
-            reply = await self._operation.handle(call)
-            if isinstance(reply, Reply):
-                await reply.send(send)
+            if self._door is None:
+                await self._serve(call, send, presence)
             else:
-                await stream(reply, send, presence=presence, request_id=ctx.request_id)
+                async with self._door.admit(ctx):
+                    await self._serve(call, send, presence)
+
+    async def _serve(self, call: Call, send: Send, presence: Presence) -> None:
+        reply = await self._operation.handle(call)
+        if isinstance(reply, Reply):
+            await reply.send(send)
+        else:
+            await stream(reply, send, presence=presence, request_id=call.ctx.request_id)
 
     def _query(self, query_string: bytes) -> Any:
         if not query_string and self._operation.query is None:

@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import msgspec
-from starlette.types import Scope
+from starlette.types import Receive, Scope
 
 from penstock.core.context import Context
+from penstock.gateway.doors import DoorName
 from penstock.gateway.reply import Events, Reply
 
 
@@ -19,19 +20,22 @@ class Call(msgspec.Struct, frozen=True):
     scope: Scope
     body: Any = None
     query: Any = None
+    receive: Receive | None = None
+    """The body as it arrives, for operations with a `form`."""
 
     def path(self, name: str) -> str:
         """A piece of the path, decoded."""
         return str(self.scope["path_params"][name])
 
 
+KeyScope = Literal["read", "write", "admin"]
 Handle = Callable[[Call], Awaitable[Reply | Events]]
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """`body`, `query` and `answer` are wire structs; `events` is what a stream sends. `media` is for answers not JSON.
 
-    `ends_with_caller` operations are cancelled when the caller leaves.
+    `ends_with_caller` operations are cancelled when the caller leaves; only those can wait at a `door`.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -45,4 +49,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     events: type | None = None
     media: str = "application/json"
     ends_with_caller: bool = False
+    door: DoorName | None = None
     described: bool = True
+    form: type | None = None
+    scope: KeyScope | None = "read"

@@ -125,8 +125,9 @@ class Fallback:
                     raise
                 self.skipped.append(PassedOver(engine.model, error.code))
         self.model = self._last.model
+        degraded = tuple(f"{one.model} did not answer: {one.why}" for one in self.skipped)
         async for delta in self._last.generate(prompt, ctx):
-            yield delta
+            yield msgspec.structs.replace(delta, degraded=degraded) if delta.finish else delta
 
 
 def _candidate(model: Model, asked: Asked) -> Candidate:

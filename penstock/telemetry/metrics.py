@@ -26,6 +26,28 @@ class BatchReport(Protocol):
     def padding(self) -> float: ...
 
 
+class Limit(Protocol):
+    """A number of places."""
+
+    @property
+    def value(self) -> int: ...
+
+
+class Door(Protocol):
+    """What lets requests in."""
+
+    name: str
+
+    @property
+    def limit(self) -> Limit: ...
+
+    @property
+    def in_flight(self) -> int: ...
+
+    @property
+    def waiting(self) -> int: ...
+
+
 class Metrics:
     """All metrics of one process, in a registry of its own, so that two servers in one test do not meet."""
 
@@ -82,6 +104,19 @@ class Metrics:
             buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 1.0),
             registry=self.registry,
         )
+
+        self.door = Gauge(
+            "penstock_door",
+            "Requests inside a door, waiting before it, and how many it lets in.",
+            ["door", "what"],
+            registry=self.registry,
+        )
+
+    def watch_door(self, door: Door) -> None:
+        """Show a door's state whenever the metrics are read."""
+        self.door.labels(door.name, "in_flight").set_function(lambda: door.in_flight)
+        self.door.labels(door.name, "waiting").set_function(lambda: door.waiting)
+        self.door.labels(door.name, "limit").set_function(lambda: door.limit.value)
 
     def observe_batch(self, report: BatchReport) -> None:
         """Count one batch of a stage."""

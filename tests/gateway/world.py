@@ -18,7 +18,7 @@ import numpy as np
 from penstock.catalog.database import Database
 from penstock.catalog.ledger import Ledger
 from penstock.catalog.stores import Stores, derived_id
-from penstock.config import SearchSettings, ServerSettings, Settings
+from penstock.config import FlowSettings, SearchSettings, ServerSettings, Settings
 from penstock.core.context import Context, start_context
 from penstock.core.errors import NotFound
 from penstock.core.ports import Generator, TextKind
@@ -129,11 +129,19 @@ class World:
     """Everything below the gateway, and the gateway's app. Its folder has the store `rivers` after `fill`."""
 
     def __init__(
-        self, *, folder: Path, engine: Scripted | None = None, first: str = "extractive", **server: object
+        self,
+        *,
+        folder: Path,
+        engine: Scripted | None = None,
+        first: str = "extractive",
+        flow: FlowSettings | None = None,
+        **server: object,
     ) -> None:
         self.folder = folder
         self.settings = Settings(
-            data_dir=str(folder), server=ServerSettings(**{"example_question": "How long is the Rhine?", **server})
+            data_dir=str(folder),
+            flow=flow or FlowSettings(),
+            server=ServerSettings(**{"example_question": "How long is the Rhine?", **server}),
         )  # type: ignore[arg-type]
         self.metrics = Metrics()
         self.readiness = Readiness()

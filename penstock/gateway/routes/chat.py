@@ -45,6 +45,7 @@ class Chat:
                 answer=ChatCompletion,
                 events=ChatChunk,
                 ends_with_caller=True,
+                door="answer",
             )
         ]
 
