@@ -12,6 +12,7 @@ from penstock import __version__
 from penstock.config import Settings
 from penstock.gateway.auth import Authenticator, Loopback
 from penstock.gateway.directory import FileLedger, StoreCatalog
+from penstock.gateway.doors import make_doors
 from penstock.gateway.endpoint import Endpoint
 from penstock.gateway.errors import Translated
 from penstock.gateway.observe import Observed
@@ -51,11 +52,12 @@ def create_app(
     ]
     operations.append(_description(operations))
     who = authenticator or Loopback()
+    doors = make_doors(settings=settings.flow, metrics=metrics)
     app = Starlette(
         routes=[
             Route(
                 operation.path,
-                Endpoint(operation=operation, authenticator=who, settings=settings.server),
+                Endpoint(operation=operation, authenticator=who, settings=settings.server, doors=doors),
                 methods=[operation.method],
                 name=operation.name,
             )

@@ -68,6 +68,7 @@ class VectorStores:
                 body=SearchRequest,
                 answer=SearchPage,
                 ends_with_caller=True,
+                door="search",
             ),
         ]
 
