@@ -8,7 +8,6 @@ from typing import Any
 from benchmarks.main_job.bars import figure
 
 PAIRS = {
-    "encode_rate": ("encode.penstock.passages.median", "encode.sentence_transformers.passages.median"),
     "ingest_rate": ("ingest.documents_per_s", "tutorial.ingest.documents_per_s"),
     "ingest_command": ("tutorial.ingest.command_s", "ingest.command_s"),
     "ingest_memory": ("ingest.peak_mb", "tutorial.ingest.peak_mb"),

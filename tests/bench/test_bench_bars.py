@@ -46,7 +46,7 @@ def test_every_bar_has_a_figure_or_says_what_measures_it() -> None:
 
 
 def test_ratios_need_both_sides() -> None:
-    assert ratios(RESULTS) == {"encode_rate": 2.0, "ingest_rate": 2.0}
+    assert ratios(RESULTS) == {"ingest_rate": 2.0}
 
 
 def test_the_share_of_the_encoder() -> None:
