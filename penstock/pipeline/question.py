@@ -11,7 +11,19 @@ import msgspec
 from penstock.core.context import Context
 from penstock.core.errors import InvalidRequest, StageUnavailable
 from penstock.core.ports import Embedder, Generator
-from penstock.core.types import Comparison, Compound, Delta, Found, Hit, Message, Prompt, Query, Sampling, Store
+from penstock.core.types import (
+    Comparison,
+    Compound,
+    Delta,
+    Found,
+    Hit,
+    Message,
+    Principal,
+    Prompt,
+    Query,
+    Sampling,
+    Store,
+)
 from penstock.pipeline.directory import IndexDirectory
 from penstock.telemetry.metrics import Metrics
 from penstock.telemetry.timings import Timings
@@ -119,8 +131,12 @@ class QuestionPipeline:
             vector = (await self._embedder.embed([question.text], ctx, kind="query"))[0]
         with timings.stage("search"):
             ctx.check("search")
-            query = Query(text=question.text, limit=question.limit, filters=question.filters)
+            query = Query(
+                text=question.text, limit=question.limit, filters=question.filters, groups=groups_of(ctx.principal)
+            )
             indexes = [await self._indexes.of(store) for store in question.stores]
+            if len(indexes) == 1:
+                return await indexes[0].search(query, vector, ctx), timings
             parts = await asyncio.gather(*(index.search(query, vector, ctx) for index in indexes))
         return merged(parts, question.limit), timings
 
@@ -155,10 +171,13 @@ class QuestionPipeline:
                 )
 
 
+def groups_of(principal: Principal) -> tuple[str, ...] | None:
+    """Whose documents the caller may find, beside those for everybody; None: all, as no keys are in use."""
+    return principal.groups if principal.key_id else None
+
+
 def merged(parts: Sequence[Found], limit: int) -> Found:
     """Several stores' hits as one list, by score; ties by file and position, so that the order never flickers."""
-    if len(parts) == 1:
-        return parts[0]
     hits: list[Hit] = [hit for part in parts for hit in part.hits]
     hits.sort(key=lambda hit: (-hit.score, hit.store_id, hit.file_id, hit.chunk.position))
     return Found(

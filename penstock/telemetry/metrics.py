@@ -74,6 +74,7 @@ class Metrics:
             buckets=STAGE_BUCKETS_S,
             registry=self.registry,
         )
+        self._stages: dict[str, Histogram] = {}
         self.answers = Counter(
             "penstock_answers_total",
             "Answers given, by model and outcome.",
@@ -111,6 +112,13 @@ class Metrics:
             ["door", "what"],
             registry=self.registry,
         )
+
+    def observe_stage(self, stage: str, took_s: float) -> None:
+        """Count one stage of one question. Stages are few, and looking a label up costs as much as counting."""
+        seen = self._stages.get(stage)
+        if seen is None:
+            seen = self._stages[stage] = self.stage_seconds.labels(stage)
+        seen.observe(took_s)
 
     def watch_door(self, door: Door) -> None:
         """Show a door's state whenever the metrics are read."""

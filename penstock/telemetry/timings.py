@@ -29,7 +29,7 @@ class Timings:
         """Count time that was measured elsewhere."""
         self.seconds[name] = self.seconds.get(name, 0.0) + took_s
         if self._metrics is not None:
-            self._metrics.stage_seconds.labels(name).observe(took_s)
+            self._metrics.observe_stage(name, took_s)
 
     def milliseconds(self) -> dict[str, float]:
         """For a response: by stage, in thousandths of a millisecond's precision."""
