@@ -9,6 +9,7 @@ import re
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from penstock.core.errors import BadDocument
 from penstock.ingest.parse.encoding import decode
 from penstock.ingest.parse.limits import ParseLimits
 from penstock.ingest.parse.outline import ListItem, Outline
@@ -34,6 +35,15 @@ FURNITURE_NAME = re.compile(
 """Class names and ids of what surrounds the content, if most of it is links besides."""
 LINKED_SHARE = 0.8
 """A list of which so much is link text, on a page that does not mark its main content, is navigation."""
+TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
+UNNESTED = frozenset(
+    [*"p li td th tr dt dd option optgroup thead tbody tfoot colgroup rt rp".split(), "area", "base", "br", "col"]
+    + "embed hr img input link meta source track wbr".split()
+)
+"""Elements that need no end tag, or have no content."""
+MANY_TAGS = 5_000
+MAX_DEPTH = 2_000
+"""The time to build a tree grows with the square of its depth. Browsers stop at 512."""
 SPACE = re.compile(r"\s+")
 
 
@@ -44,6 +54,8 @@ def read_html(content: bytes, outline: Outline, limits: ParseLimits) -> None:  #
 
 def add_html(text: str, outline: Outline, *, main_only: bool) -> None:
     """Write a page's or fragment's blocks. `main_only` leaves out what surrounds the main content."""
+    if text.count("<") > MANY_TAGS and _depth(text) > MAX_DEPTH:
+        raise BadDocument("corrupt", "Its elements are nested too deeply.")
     # The parser cuts text at a NUL.
     tree = LexborHTMLParser(text.replace("\0", ""))
     if main_only and not outline.title and (title := tree.css_first("head > title")) is not None:
@@ -56,6 +68,15 @@ def add_html(text: str, outline: Outline, *, main_only: bool) -> None:
     if main_only and not len(outline):
         # Everything was taken for furniture: then it is the content.
         _Walk(outline, drop_furniture=False, drop_link_lists=False).run(root)
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for end, name in TAG.findall(text):
+        if name.lower() not in UNNESTED:
+            depth = max(0, depth - 1) if end else depth + 1
+            deepest = max(deepest, depth)
+    return deepest
 
 
 def _main(root: LexborNode) -> LexborNode | None:

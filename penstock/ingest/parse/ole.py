@@ -20,7 +20,7 @@ def read_ole(content: bytes, outline: Outline, limits: ParseLimits) -> None:
     try:
         with olefile.OleFileIO(io.BytesIO(content)) as ole:
             _read(ole, content, outline, limits)
-    except (OleFileError, OSError, IndexError) as error:
+    except (OleFileError, OSError, IndexError, ValueError) as error:
         raise BadDocument("corrupt", f"It is damaged: {error}.") from error
 
 

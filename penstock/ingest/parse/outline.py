@@ -62,6 +62,7 @@ class Outline:
         self.title = ""
         self.page = 0
         self.attributes: dict[str, AttributeValue] = {}
+        self.is_full = False
         self._blocks: list[Block] = []
         self._left_chars = max_chars
         self._max_chars = max_chars
@@ -90,8 +91,15 @@ class Outline:
 
     def table(self, rows: Iterable[Sequence[str]]) -> None:
         """The first row is the header. Empty rows are left out, ragged ones filled up."""
-        cleaned = [[_cell(cell) for cell in row] for row in rows]
-        kept = [row for row in cleaned if any(row)]
+        kept: list[list[str]] = []
+        chars = 0
+        for row in rows:
+            cells = [_cell(cell) for cell in row]
+            if any(cells):
+                kept.append(cells)
+                # A few shared strings can stand in a million cells: stop before they are all written out.
+                chars += sum(map(len, cells))
+                self._check(chars)
         if not kept:
             return
         width = max(_width(row) for row in kept)
@@ -117,10 +125,6 @@ class Outline:
             title = next((block.text for block in self._blocks[:5] if block.kind == "heading"), "")
         return Document(filename=self.filename, title=title, blocks=tuple(self._blocks), attributes=self.attributes)
 
-    @property
-    def is_full(self) -> bool:
-        return self._left_chars < 0
-
     def has_text_after(self, count: int) -> bool:
         """Whether anything but headings came after the first `count` blocks."""
         return any(block.kind != "heading" for block in self._blocks[count:])
@@ -139,17 +143,23 @@ class Outline:
                 break
         return count
 
+    def _check(self, chars: int) -> None:
+        if chars > self._left_chars:
+            self.is_full = True
+            raise BadDocument("too_large", f"It unpacks to more than {self._max_chars:,} characters of text.")
+
     def _add(self, kind: BlockKind, text: str, *, level: int = 0) -> None:
         if not text:
             return
+        self._check(len(text))
         self._left_chars -= len(text)
-        if self._left_chars < 0:
-            raise BadDocument("too_large", f"It unpacks to more than {self._max_chars:,} characters of text.")
         self._blocks.append(Block(kind=kind, text=text, level=level, page=self.page))
 
 
 def _cell(text: str) -> str:
-    return one_line(text).replace("|", "\\|")
+    # Most cells are short and plain: nothing in them needs cleaning.
+    line = " ".join(text.split()) if text.isascii() and text.isprintable() else one_line(text)
+    return line.replace("|", "\\|")
 
 
 def _width(row: Sequence[str]) -> int:

@@ -182,7 +182,7 @@ class _Sheet:
             return "TRUE" if raw == "1" else "FALSE"
         if self._type in {"", "n"}:
             form = self._formats[self._style] if self._style < len(self._formats) else ""
-            return _shown(raw, form, self._base)
+            return _shown(raw, form, self._base) if form or not raw.isdecimal() else raw
         return raw
 
 

@@ -76,7 +76,7 @@ class Helper:
             ours.close()
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
+            await process.communicate()  # to the end of its output, so that nothing stays open
             raise BadDocument("internal", "The process that parses files does not start.") from error
         return cls(process, ours, hello)
 

@@ -15,8 +15,8 @@ import sys
 import time
 from functools import partial
 
-from penstock.ingest.parse.registry import parse as _parse  # noqa: F401 - imports every parser, once
 from penstock.ingest.sandbox import child, confine, seccomp
+from penstock.ingest.sandbox.rehearsal import rehearse
 from penstock.ingest.sandbox.wire import LENGTH_BYTES, Cancel, Ended, Job, Reply, Serve, decode_request, packed
 
 LATE = ("heapq", "bisect", "_strptime", "stringprep", "unicodedata", "decimal", "zoneinfo", "locale", "copy")
@@ -160,6 +160,7 @@ def _tell(reply: Reply) -> None:
 
 def _import_ahead() -> None:
     """A child can open no file, so what Python would load at its first use is loaded here: encodings above all."""
+    rehearse()
     for name in LATE:
         importlib.import_module(name)
     for module in pkgutil.iter_modules(encodings.__path__):

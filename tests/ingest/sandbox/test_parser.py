@@ -1,0 +1,200 @@
+"""The parser's life: many files, limits, crashes, cancellation, an end without leftovers."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from penstock.core.errors import BadDocument
+from penstock.ingest.parse.registry import parse
+from penstock.ingest.parser import ParseLimits, Parser
+from tests.ingest import makers
+
+ROOT = Path(__file__).parents[3]
+SLOW = b"<div>" * 1900 + b"<p>x" * 240_000
+"""Takes seconds: for every paragraph all open elements are looked through."""
+SLOW_PAGE = b"<html><body>" + SLOW
+WORDS = makers.docx(makers.docx_paragraph("words"))
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+
+
+@pytest.fixture
+async def parser() -> AsyncIterator[Parser]:
+    parser = Parser(limits=ParseLimits(wall_s=1.0), workers=2)
+    yield parser
+    await parser.stop()
+
+
+def children(of: int) -> list[int]:
+    """Processes below one, from the kernel's list."""
+    direct = [int(number) for number in Path(f"/proc/{of}/task/{of}/children").read_text().split()]
+    return direct + [deeper for child in direct for deeper in children(child)]
+
+
+def exists(process: int) -> bool:
+    return Path(f"/proc/{process}").exists()
+
+
+async def ended(processes: list[int]) -> bool:
+    """Whether they all end within some seconds."""
+    for _ in range(500):
+        if not any(exists(process) for process in processes):
+            return True
+        await asyncio.sleep(0.01)
+    return False
+
+
+async def reason_of(parser: Parser, content: bytes, name: str) -> str:
+    with pytest.raises(BadDocument) as failure:
+        await parser.parse(content, filename=name)
+    return failure.value.reason
+
+
+async def test_many_files_at_once(parser: Parser):
+    texts = [parser.parse(f"# Title {n}\n\nwords".encode(), filename=f"{n}.md") for n in range(40)]
+    documents = await asyncio.gather(*texts, *(parser.parse(WORDS, filename="x.docx") for _ in range(10)))
+    assert [document.title for document in documents[:40]] == [f"Title {n}" for n in range(40)]
+    assert all(document.blocks[0].text == "words" for document in documents[40:])
+    assert [document.filename for document in documents[:2]] == ["0.md", "1.md"]
+
+
+SAMPLES = {
+    "a.md": b"# T\n\n- x\n", "a.txt": "Größe".encode("cp1252"), "a.html": b"<html><body><p>x", "a.py": b"x = 1\n",
+    "a.csv": b"a;b\n1;2\n", "a.json": b'{"a": [1]}', "a.xml": b"<?xml version='1.0'?><a><b>c</b></a>",
+    "a.rtf": rb"{\rtf1\ansicpg1251 \'cf\'f0 x}", "a.docx": WORDS, "a.pptx": makers.pptx([makers.pptx_shape(["x"])]),
+    "a.xlsx": makers.xlsx({"S": "<row><c><v>1.5</v></c></row>"}), "a.odt": makers.odf("text", "<text:p>x</text:p>"),
+    "a.epub": makers.epub(["<p>x</p>"]), "a.pdf": makers.pdf([makers.pdf_lines(["words", "more words"])]),
+    "a.msg": makers.ole(makers.msg(subject="S", body="x")), "a.doc": makers.doc("x\r"), "a.ppt": makers.ppt(["x"]),
+    "a.xls": makers.xls([["a", 1.5]]), "a.zip": makers.zipped({"b.txt": "x"}), "a.gz": gzip.compress(b"x"),
+    "a.eml": b"From: =?utf-8?q?=C3=84?= <a@example.org>\nSubject: x\nDate: Fri, 23 Dec 2022 12:08:48 -0600\n\nbody\n",
+}  # fmt: skip
+
+
+async def test_every_format_reads_in_the_sandbox_as_outside(parser: Parser):
+    for name, content in SAMPLES.items():
+        assert await parser.parse(content, filename=name) == parse(content, name, ParseLimits()), name
+
+
+async def test_limits_have_their_reasons(parser: Parser):
+    assert await reason_of(parser, SLOW_PAGE, "slow.html") == "timeout"
+    small = Parser(limits=ParseLimits(max_file_bytes=10, max_output_chars=100), workers=1)
+    try:
+        assert await reason_of(small, b"x" * 11, "a.txt") == "too_large"
+    finally:
+        await small.stop()
+    short = Parser(limits=ParseLimits(max_output_chars=100), workers=1)
+    try:
+        assert await reason_of(short, b"x" * 101, "a.txt") == "too_large"
+    finally:
+        await short.stop()
+    tight = Parser(limits=ParseLimits(memory_bytes=200 * 1024 * 1024), workers=1)
+    try:
+        assert await reason_of(tight, makers.docx(makers.docx_paragraph("x" * 150_000_000)), "a.docx") == "memory"
+    finally:
+        await tight.stop()
+
+
+async def test_a_resident_that_fails_leaves_the_verdict_to_a_process_of_its_own(parser: Parser):
+    assert await reason_of(parser, SLOW, "slow.md") == "timeout"
+    assert (await parser.parse(b"# next", filename="a.md")).title == "next"
+
+
+async def test_a_resident_gives_back_what_is_not_cheap(parser: Parser):
+    assert (await parser.parse(WORDS, filename="really-a-docx.md")).blocks[0].text == "words"
+
+
+@linux
+async def test_tenants_never_share_a_process(parser: Parser):
+    await parser.parse(b"# a", filename="a.md", tenant="one")
+    first = set(children(os.getpid()))
+    await parser.parse(b"# a", filename="a.md", tenant="one")
+    assert set(children(os.getpid())) == first
+    await parser.parse(b"# b", filename="b.md", tenant="two")
+    assert set(children(os.getpid())) > first
+
+
+@linux
+async def test_every_file_can_be_isolated():
+    parser = Parser(limits=ParseLimits(), workers=1, isolate_every_file=True)
+    try:
+        assert (await parser.parse(b"# a", filename="a.md")).title == "a"
+        assert len(children(os.getpid())) == 1  # the zygote alone
+    finally:
+        await parser.stop()
+
+
+@linux
+async def test_cancelling_ends_the_process():
+    parser = Parser(limits=ParseLimits(), workers=1)
+    try:
+        await parser.parse(WORDS, filename="x.docx")
+        (zygote,) = children(os.getpid())
+        task = asyncio.create_task(parser.parse(SLOW_PAGE, filename="slow.html"))
+        while not (running := children(zygote)):  # noqa: ASYNC110 - the kernel has no event for it
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await ended(running)
+        assert (await parser.parse(WORDS, filename="x.docx")).blocks[0].text == "words"
+    finally:
+        await parser.stop()
+
+
+@linux
+async def test_a_killed_zygote_is_replaced(parser: Parser):
+    await parser.parse(WORDS, filename="x.docx")
+    (zygote,) = children(os.getpid())
+    os.kill(zygote, signal.SIGKILL)
+    documents = await asyncio.gather(*(parser.parse(WORDS, filename="x.docx") for _ in range(4)))
+    assert all(document.blocks[0].text == "words" for document in documents)
+    assert children(os.getpid()) != [zygote]
+
+
+@linux
+async def test_stopping_leaves_nothing(parser: Parser):
+    await asyncio.gather(parser.parse(b"# a", filename="a.md"), parser.parse(WORDS, filename="x.docx"))
+    before = children(os.getpid())
+    assert before
+    await parser.stop()
+    assert await ended(before)
+    descriptors = os.listdir("/proc/self/fd")
+    assert len(descriptors) < 100
+
+
+KILLED = """
+import asyncio, sys
+sys.path.insert(0, sys.argv[1])
+from penstock.ingest.parse.registry import parse
+from penstock.ingest.parser import ParseLimits, Parser
+
+async def main():
+    parser = Parser(limits=ParseLimits(), workers=2)
+    await parser.parse(b"# a", filename="a.md")
+    slow = b"<html><body>" + b"<div>" * 1900 + b"<p>x" * 240_000
+    asyncio.create_task(parser.parse(slow, filename="a.html"))
+    await asyncio.sleep(0.2)
+    print("ready", flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+@linux
+async def test_a_killed_server_leaves_nothing():
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(ROOT)], stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        assert await asyncio.to_thread(server.stdout.readline) == b"ready\n"
+        left = children(server.pid)
+        assert len(left) >= 2
+        server.kill()
+    assert await ended(left)
