@@ -9,7 +9,7 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check bench lock clean
+.PHONY: help install run test check bench soak lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,11 @@ check: $(VENV)/.dev ## Lint, types, floors, sizes, docs in step
 
 bench: $(VENV)/.dev ## Quality and speed on a BEIR folder: make bench BEIR=path [LOAD=path] [ARGS=--quick]
 	$(BIN)/python -m benchmarks.main_job $(if $(BEIR),--beir $(BEIR)) $(if $(LOAD),--load $(LOAD)) $(ARGS)
+
+soak: $(VENV)/.dev ## The long trials: simulation, faults and kills, about an hour
+	PENSTOCK_SOAK=10000 $(BIN)/python -m pytest tests/simulation -k soak --timeout 3600
+	PENSTOCK_FAULT_REPEATS=20 $(BIN)/python -m pytest tests/generate/test_faults_matrix.py --timeout 1800
+	PENSTOCK_KILLS=120 $(BIN)/python -m pytest tests/integration/test_kill.py --timeout 1800
 
 lock: ## Renew locks/ from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml -q --python-version 3.11 --universal --generate-hashes --no-header --no-annotate \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from tests.program import penstock, start
 
-KILLS = 6
+KILLS = int(os.environ.get("PENSTOCK_KILLS", "6"))
 SEED = 20261121
 
 
