@@ -6,23 +6,17 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from penstock.catalog.attachments import Attachments, Wanted
+from penstock.catalog.attachments import Wanted
 from penstock.catalog.database import Database
-from penstock.catalog.files import Files
-from penstock.catalog.ledger import Ledger
-from penstock.catalog.originals import Originals
-from penstock.catalog.stores import Stores
 from penstock.config import SearchSettings
 from penstock.core.context import Context, start_context
 from penstock.core.errors import BadDocument
 from penstock.core.ports import Source
 from penstock.core.types import Block, Chunk, Document, FileRecord, Hit, Principal, Query, Store, StoredFile
 from penstock.ingest.chunk import chunk_document, embedding_text
-from penstock.pipeline.attaching import Attaching
 from penstock.pipeline.directory import IndexDirectory
-from penstock.pipeline.keeping import FileKeeper, StoreKeeper
 from penstock.pipeline.recovery import recover
-from penstock.pipeline.work import UploadWork
+from penstock.pipeline.uploads import Uploads
 from penstock.search.edge import EdgeIndex
 from penstock.telemetry.metrics import Metrics
 from tests.hashing import DIMENSION, HashingEmbedder, WordTokenizer
@@ -84,66 +78,37 @@ class PlainReader:
         return embedding_text(document.title, chunk, max_tokens=self.budget)
 
 
-class Uploads:
-    """The parts, started in their order. `reader` is what every worker of it uses."""
+class Parts(Uploads):
+    """The parts over their own catalog and indexes, with clock and reader of the test's own."""
 
-    def __init__(
-        self,
-        *,
-        folder: Path,
-        reader: PlainReader | None = None,
-        database: Database | None = None,
-        indexes: IndexDirectory | None = None,
-        max_bytes: int = 1_000_000,
-    ) -> None:
+    def __init__(self, *, folder: Path, reader: PlainReader | None = None) -> None:
         self.folder = folder
         self.now_s = 0.0
         self.reader = reader or PlainReader()
-        self.embedder = HashingEmbedder()
-        self.database = database or Database(path=folder / "catalog.db")
-        self.ledger = Ledger(database=self.database)
-        self.stores = Stores(database=self.database)
-        self.files = Files(database=self.database)
-        self.attachments = Attachments(database=self.database)
-        self.indexes = indexes or IndexDirectory(open_index=self._index_of)
-        self.originals = Originals(folder=folder / "files", max_bytes=max_bytes, min_free_bytes=0)
-        self.work = UploadWork(
-            stores=self.stores,
-            ledger=self.ledger,
-            attachments=self.attachments,
-            originals=self.originals,
-            indexes=self.indexes,
-            embedder=self.embedder,
+        self.database = Database(path=folder / "catalog.db")
+        super().__init__(
+            folder=folder,
+            database=self.database,
+            indexes=IndexDirectory(open_index=self._index_of),
+            embedder=HashingEmbedder(),
             make_reader=lambda: self.reader,
             metrics=Metrics(),
+            max_bytes=1_000_000,
+            min_free_bytes=0,
             now_s=lambda: self.now_s,
-        )
-        self.attaching = Attaching(
-            stores=self.stores, attachments=self.attachments, indexes=self.indexes, work=self.work
-        )
-        self.store_keeper = StoreKeeper(
-            stores=self.stores, indexes=self.indexes, work=self.work, folder_of=lambda s: folder / "stores" / s.id
-        )
-        self.file_keeper = FileKeeper(
-            files=self.files,
-            originals=self.originals,
-            attachments=self.attachments,
-            attaching=self.attaching,
-            stores=self.stores,
         )
 
     async def start(self) -> None:
-        """As the program starts: deletions end, stores recover, changes end, work waits again."""
+        """As the program starts."""
         await self.database.start()
-        await self.store_keeper.start()
+        await self.start_before_stores()
         for store in await self.stores.list(None):
             await recover(store, await self.indexes.of(store), self.ledger, context(store.tenant))
-        await self.file_keeper.start()
-        await self.attaching.start()
+        await self.start_after_stores()
         self.now_s = 4e9  # whatever waits is due
 
     async def stop(self) -> None:
-        await self.work.stop()
+        await super().stop()
         await self.indexes.stop()
         await self.database.stop()
 

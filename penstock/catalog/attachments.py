@@ -141,6 +141,16 @@ class Attachments:
         """Raises NotFound."""
         return await self._database.run(lambda connection: _row(connection, store_id, file_id))
 
+    async def may_read(self, file_id: str, groups: Sequence[str]) -> bool:
+        """Whether no store keeps the file from callers of these groups."""
+
+        def work(connection: sqlite3.Connection) -> bool:
+            rows = connection.execute("SELECT groups FROM store_files WHERE file_id = ?", (file_id,)).fetchall()
+            allowed = [set(msgspec.json.decode(row[0])) for row in rows]
+            return all(not few or few & set(groups) for few in allowed)
+
+        return await self._database.run(work)
+
     async def stores_of(self, tenant: str, file_id: str) -> list[str]:
         """Ids of the tenant's stores that have the file."""
 

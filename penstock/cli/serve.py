@@ -18,6 +18,7 @@ from penstock.gateway.app import create_app
 from penstock.gateway.auth import require_loopback
 from penstock.gateway.readiness import Readiness
 from penstock.gateway.serve import bind, make_server
+from penstock.run.worker import UploadWorker
 from penstock.pipeline.suggest import suggest
 
 FIRST_QUESTION = "What do these documents say?"
@@ -52,14 +53,21 @@ async def _serve(session: Session, *, paths: list[Path], store_name: str, open_p
                 metrics=penstock.metrics,
                 settings=_with_example(session.settings, example),
                 readiness=readiness,
+                uploads=penstock.uploads,
+                max_chunk_tokens=penstock.encoder.tokenizer.max_tokens,
             )
             server = make_server(app=app, settings=settings, readiness=readiness)
-            serving = asyncio.create_task(server.serve(sockets=[bound]), name="serve")
-            readiness.ready()
-            await _announce(penstock, address, example)
-            if open_page:
-                await asyncio.to_thread(webbrowser.open, address)
-            await serving
+            worker = UploadWorker(work=penstock.uploads.work)
+            worker.start()
+            try:
+                serving = asyncio.create_task(server.serve(sockets=[bound]), name="serve")
+                readiness.ready()
+                await _announce(penstock, address, example)
+                if open_page:
+                    await asyncio.to_thread(webbrowser.open, address)
+                await serving
+            finally:
+                await worker.stop()
     finally:
         bound.close()
     return 0

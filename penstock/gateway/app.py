@@ -21,11 +21,16 @@ from penstock.gateway.operation import Call, Operation
 from penstock.gateway.readiness import Readiness
 from penstock.gateway.reply import Reply
 from penstock.gateway.routes.chat import Chat
+from penstock.gateway.routes.file_batches import FileBatches
+from penstock.gateway.routes.files import Files
 from penstock.gateway.routes.models import Models
 from penstock.gateway.routes.page import Page
 from penstock.gateway.routes.service import Service
+from penstock.gateway.routes.vector_store_changes import VectorStoreChanges
+from penstock.gateway.routes.vector_store_files import VectorStoreFiles
 from penstock.gateway.routes.vector_stores import VectorStores
 from penstock.pipeline.question import QuestionPipeline
+from penstock.pipeline.uploads import Uploads
 from penstock.telemetry.metrics import Metrics
 
 
@@ -38,10 +43,13 @@ def create_app(
     settings: Settings,
     readiness: Readiness,
     authenticator: Authenticator | None = None,
+    uploads: Uploads | None = None,
+    max_chunk_tokens: int = 0,
 ) -> Starlette:
     """The gateway over what was assembled. Opens and closes nothing: whoever made the parts does.
 
-    Without an authenticator it trusts whoever reaches the loopback, so serve it nowhere else.
+    Without an authenticator it trusts whoever reaches the loopback, so serve it nowhere else. `max_chunk_tokens` is
+    what the encoder reads at once.
     """
     operations = [
         *Chat(questions=questions, stores=stores, metrics=metrics).operations(),
@@ -50,6 +58,8 @@ def create_app(
         *Service(metrics=metrics, readiness=readiness).operations(),
         *Page(example=settings.server.example_question).operations(),
     ]
+    if uploads is not None:
+        operations += _uploading(uploads, settings, max_chunk_tokens)
     operations.append(_description(operations))
     who = authenticator or Loopback()
     doors = make_doors(settings=settings.flow, metrics=metrics)
@@ -69,6 +79,17 @@ def create_app(
     # out: Translated does what they do, and in our shape.
     app.middleware_stack = Observed(Translated(app.router), metrics)
     return app
+
+
+def _uploading(uploads: Uploads, settings: Settings, max_chunk_tokens: int) -> list[Operation]:
+    ours = min(settings.ingest.chunk_tokens, max_chunk_tokens)
+    in_stores = VectorStoreFiles(uploads=uploads, chunk_tokens=ours, max_chunk_tokens=max_chunk_tokens)
+    return [
+        *VectorStoreChanges(uploads=uploads, max_chunk_tokens=max_chunk_tokens).operations(),
+        *Files(uploads=uploads, settings=settings).operations(),
+        *in_stores.operations(),
+        *FileBatches(uploads=uploads, files=in_stores).operations(),
+    ]
 
 
 def _description(operations: Sequence[Operation]) -> Operation:

@@ -68,7 +68,7 @@ def _types(operations: Sequence[Operation]) -> list[Any]:
     found = [
         kind
         for operation in operations
-        for kind in (operation.body, operation.answer, operation.events)
+        for kind in (operation.body, operation.form, operation.answer, operation.events)
         if kind is not None
     ]
     return list(dict.fromkeys(found))
@@ -90,6 +90,11 @@ def _operation(operation: Operation, refs: dict[Any, Any], components: dict[str,
     if operation.body is not None:
         content = {"application/json": {"schema": refs[operation.body]}}
         described["requestBody"] = {"required": True, "content": content}
+    if operation.form is not None:
+        described["requestBody"] = {
+            "required": True,
+            "content": {"multipart/form-data": {"schema": refs[operation.form]}},
+        }
     return described
 
 

@@ -35,7 +35,9 @@ Handle = Callable[[Call], Awaitable[Reply | Events]]
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """`body`, `query` and `answer` are wire structs; `events` is what a stream sends. `media` is for answers not JSON.
 
-    `ends_with_caller` operations are cancelled when the caller leaves; only those can wait at a `door`.
+    `form` describes a multipart body, which the route reads itself from `Call.receive`. `scope` is what a key must
+    have; None: anybody may ask. `ends_with_caller` operations are cancelled when the caller leaves; only those can
+    wait at a `door`.
     """
 
     method: Literal["GET", "POST", "DELETE"]

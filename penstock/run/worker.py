@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from penstock.core.errors import PenstockError
-from penstock.flow.lifecycle import OnDeath, Tasks
+from penstock.flow.lifecycle import Tasks
 from penstock.pipeline.work import UploadWork
 
 log = logging.getLogger("penstock.worker")
@@ -20,9 +19,9 @@ AFTER_ERROR_S = 5.0
 class UploadWorker:
     """Owns one task. What it was doing when stopped, or killed, waits in the catalog for the next start."""
 
-    def __init__(self, *, work: UploadWork, on_death: OnDeath) -> None:
+    def __init__(self, *, work: UploadWork) -> None:
         self._work = work
-        self._tasks = Tasks(name="worker", on_death=on_death)
+        self._tasks = Tasks(name="worker", on_death=_log_death)
 
     def start(self) -> None:
         self._tasks.start("uploads", self._run())
@@ -37,6 +36,11 @@ class UploadWorker:
             try:
                 if not await self._work.step():
                     await self._work.wait(at_most_s=LOOK_AGAIN_S)
-            except PenstockError:
+            except Exception:
+                # Whatever it was: accepted files wait in the catalog, and a worker that has ended would never do them.
                 log.exception("the work is left alone for %g seconds", AFTER_ERROR_S)
                 await asyncio.sleep(AFTER_ERROR_S)
+
+
+def _log_death(name: str, error: BaseException) -> None:
+    log.error("task %s died", name, exc_info=error)

@@ -12,18 +12,18 @@ import pytest
 from penstock.catalog.attachments import MAX_TRIES, Page, Wanted
 from penstock.core.errors import Conflict, NotFound
 from penstock.core.types import Comparison
-from tests.uploads import PlainReader, Uploads, context
+from tests.uploads import Parts, PlainReader, context
 
 
 @pytest.fixture
-async def uploads(tmp_path: Path) -> AsyncIterator[Uploads]:
-    uploads = Uploads(folder=tmp_path)
+async def uploads(tmp_path: Path) -> AsyncIterator[Parts]:
+    uploads = Parts(folder=tmp_path)
     await uploads.start()
     yield uploads
     await uploads.stop()
 
 
-async def test_an_attached_file_is_found_with_its_attributes(uploads: Uploads) -> None:
+async def test_an_attached_file_is_found_with_its_attributes(uploads: Parts) -> None:
     store = await uploads.store()
     file = await uploads.upload("A penstock is a pipe.")
 
@@ -37,7 +37,7 @@ async def test_an_attached_file_is_found_with_its_attributes(uploads: Uploads) -
     assert await uploads.jobs() == 0
 
 
-async def test_groups_are_kept_and_decide_who_finds_it(uploads: Uploads) -> None:
+async def test_groups_are_kept_and_decide_who_finds_it(uploads: Parts) -> None:
     store = await uploads.store()
     await uploads.attach(store, await uploads.upload("Everybody reads this.", "open.txt"))
     await uploads.attach(store, await uploads.upload("The board reads this.", "board.txt"), groups=("board",))
@@ -51,7 +51,7 @@ async def test_groups_are_kept_and_decide_who_finds_it(uploads: Uploads) -> None
     assert await names(("board", "staff")) == {"open.txt", "board.txt"}
 
 
-async def test_a_chunk_budget_is_kept_to(uploads: Uploads) -> None:
+async def test_a_chunk_budget_is_kept_to(uploads: Parts) -> None:
     store = await uploads.store()
     text = "\n".join(f"Line {n} of the long text has eight words." for n in range(20))
     small, large = await uploads.upload(text, "small.txt"), await uploads.upload(text, "large.txt")
@@ -63,7 +63,7 @@ async def test_a_chunk_budget_is_kept_to(uploads: Uploads) -> None:
     assert records["small.txt"] > 2 * records["large.txt"] > 0
 
 
-async def test_a_bad_file_fails_with_its_reason_and_its_neighbours_do_not(uploads: Uploads) -> None:
+async def test_a_bad_file_fails_with_its_reason_and_its_neighbours_do_not(uploads: Parts) -> None:
     store = await uploads.store()
     for name, text in (("bad.txt", "broken"), ("good.txt", "A good text."), ("empty.txt", "")):
         await uploads.attach(store, await uploads.upload(text, name))
@@ -76,7 +76,7 @@ async def test_a_bad_file_fails_with_its_reason_and_its_neighbours_do_not(upload
     assert await uploads.jobs() == 0
 
 
-async def test_what_is_no_fault_of_a_file_is_tried_again_alone_and_given_up_in_the_end(uploads: Uploads) -> None:
+async def test_what_is_no_fault_of_a_file_is_tried_again_alone_and_given_up_in_the_end(uploads: Parts) -> None:
     store = await uploads.store()
     for name, text in (("bug.txt", "explode"), ("good.txt", "A good text.")):
         await uploads.attach(store, await uploads.upload(text, name))
@@ -89,7 +89,7 @@ async def test_what_is_no_fault_of_a_file_is_tried_again_alone_and_given_up_in_t
     assert await uploads.jobs() == 0
 
 
-async def test_attaching_twice_is_once_unless_it_is_another_way(uploads: Uploads) -> None:
+async def test_attaching_twice_is_once_unless_it_is_another_way(uploads: Parts) -> None:
     store = await uploads.store()
     file = await uploads.upload("Once.")
     await uploads.attach(store, file, attributes={"a": 1.0})
@@ -102,7 +102,7 @@ async def test_attaching_twice_is_once_unless_it_is_another_way(uploads: Uploads
     assert await uploads.jobs() == 0
 
 
-async def test_a_failed_file_can_be_attached_again(uploads: Uploads) -> None:
+async def test_a_failed_file_can_be_attached_again(uploads: Parts) -> None:
     store = await uploads.store()
     file = await uploads.upload("broken")
     await uploads.attach(store, file)
@@ -111,7 +111,7 @@ async def test_a_failed_file_can_be_attached_again(uploads: Uploads) -> None:
     assert (await uploads.attach(store, file)).status == "queued"
 
 
-async def test_what_belongs_to_somebody_else_is_not_there(uploads: Uploads) -> None:
+async def test_what_belongs_to_somebody_else_is_not_there(uploads: Parts) -> None:
     mine, theirs = await uploads.store(tenant="a"), await uploads.store(tenant="b")
     file = await uploads.upload("Secret.", tenant="b")
 
@@ -128,7 +128,7 @@ async def test_what_belongs_to_somebody_else_is_not_there(uploads: Uploads) -> N
 # --- taking out ---------------------------------------------------------------------------
 
 
-async def test_a_detached_file_is_gone_and_may_come_back(uploads: Uploads) -> None:
+async def test_a_detached_file_is_gone_and_may_come_back(uploads: Parts) -> None:
     store = await uploads.store()
     file = await uploads.upload("A penstock is a pipe.")
     await uploads.attach(store, file)
@@ -146,7 +146,7 @@ async def test_a_detached_file_is_gone_and_may_come_back(uploads: Uploads) -> No
 
 async def test_a_file_can_be_taken_out_while_it_is_worked_on(tmp_path: Path) -> None:
     gate = asyncio.Event()
-    uploads = Uploads(folder=tmp_path, reader=PlainReader(gate=gate))
+    uploads = Parts(folder=tmp_path, reader=PlainReader(gate=gate))
     await uploads.start()
     store = await uploads.store()
     going, staying = await uploads.upload("Going away.", "going.txt"), await uploads.upload("Staying.", "staying.txt")
@@ -166,7 +166,7 @@ async def test_a_file_can_be_taken_out_while_it_is_worked_on(tmp_path: Path) -> 
     await uploads.stop()
 
 
-async def test_a_deleted_file_leaves_every_store_and_the_disk(uploads: Uploads) -> None:
+async def test_a_deleted_file_leaves_every_store_and_the_disk(uploads: Parts) -> None:
     stores = [await uploads.store("a"), await uploads.store("b")]
     file, twin = await uploads.upload("Same text."), await uploads.upload("Same text.", "twin.txt")
     for store in stores:
@@ -183,7 +183,7 @@ async def test_a_deleted_file_leaves_every_store_and_the_disk(uploads: Uploads) 
     assert not content.exists()
 
 
-async def test_a_deleted_store_leaves_nothing(uploads: Uploads) -> None:
+async def test_a_deleted_store_leaves_nothing(uploads: Parts) -> None:
     store = await uploads.store()
     await uploads.attach(store, await uploads.upload("Text."))
     await uploads.work_off()
@@ -199,7 +199,7 @@ async def test_a_deleted_store_leaves_nothing(uploads: Uploads) -> None:
 
 
 async def test_a_store_can_be_deleted_while_it_is_worked_on(tmp_path: Path) -> None:
-    uploads = Uploads(folder=tmp_path, reader=PlainReader(gate=asyncio.Event()))
+    uploads = Parts(folder=tmp_path, reader=PlainReader(gate=asyncio.Event()))
     await uploads.start()
     store = await uploads.store()
     await uploads.attach(store, await uploads.upload("Text."))
@@ -217,7 +217,7 @@ async def test_a_store_can_be_deleted_while_it_is_worked_on(tmp_path: Path) -> N
 # --- changing -----------------------------------------------------------------------------
 
 
-async def test_attributes_change_without_a_new_embedding(uploads: Uploads) -> None:
+async def test_attributes_change_without_a_new_embedding(uploads: Parts) -> None:
     store = await uploads.store()
     file = await uploads.upload("\n".join(f"Paragraph number {n} is about pipes of steel." for n in range(9)))
     await uploads.attach(store, file, attributes={"year": 1998.0}, groups=("staff",))
@@ -236,7 +236,7 @@ async def test_attributes_change_without_a_new_embedding(uploads: Uploads) -> No
     assert uploads.reader.parsed == ["a.txt"]
 
 
-async def test_attributes_of_a_waiting_file_are_those_it_gets(uploads: Uploads) -> None:
+async def test_attributes_of_a_waiting_file_are_those_it_gets(uploads: Parts) -> None:
     store = await uploads.store()
     file = await uploads.upload("Text.")
     await uploads.attach(store, file, attributes={"year": 1.0})
@@ -251,7 +251,7 @@ async def test_attributes_of_a_waiting_file_are_those_it_gets(uploads: Uploads) 
 # --- batches ------------------------------------------------------------------------------
 
 
-async def test_a_cancelled_batch_does_only_what_was_begun(uploads: Uploads) -> None:
+async def test_a_cancelled_batch_does_only_what_was_begun(uploads: Parts) -> None:
     store = await uploads.store()
     files = [await uploads.upload(f"Text {n}.", f"{n}.txt") for n in range(3)]
     wanted = [Wanted(file_id=file.id) for file in files]
@@ -268,7 +268,7 @@ async def test_a_cancelled_batch_does_only_what_was_begun(uploads: Uploads) -> N
     assert {record.file_id for record in page} < {file.id for file in files}
 
 
-async def test_a_batch_is_accepted_whole_or_not_at_all(uploads: Uploads) -> None:
+async def test_a_batch_is_accepted_whole_or_not_at_all(uploads: Parts) -> None:
     store = await uploads.store()
     file = await uploads.upload("Text.")
 
@@ -280,7 +280,7 @@ async def test_a_batch_is_accepted_whole_or_not_at_all(uploads: Uploads) -> None
     assert await uploads.states(store) == {}
 
 
-async def test_pages_in_both_directions(uploads: Uploads) -> None:
+async def test_pages_in_both_directions(uploads: Parts) -> None:
     store = await uploads.store()
     for n in range(5):
         await uploads.attach(store, await uploads.upload(f"Text {n}.", f"{n}.txt"))
@@ -301,16 +301,16 @@ async def test_pages_in_both_directions(uploads: Uploads) -> None:
 # --- dying --------------------------------------------------------------------------------
 
 
-async def again(uploads: Uploads) -> Uploads:
+async def again(uploads: Parts) -> Parts:
     """The same folder in a new process, as far as one can tell: nothing but the disk is carried over."""
     await uploads.stop()
-    fresh = Uploads(folder=uploads.folder)
+    fresh = Parts(folder=uploads.folder)
     await fresh.start()
     return fresh
 
 
 async def test_what_was_accepted_is_done_after_a_restart(tmp_path: Path) -> None:
-    uploads = Uploads(folder=tmp_path, reader=PlainReader(gate=asyncio.Event()))
+    uploads = Parts(folder=tmp_path, reader=PlainReader(gate=asyncio.Event()))
     await uploads.start()
     store = await uploads.store()
     await uploads.attach(store, await uploads.upload("A penstock is a pipe."))
@@ -327,7 +327,7 @@ async def test_what_was_accepted_is_done_after_a_restart(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("change", ["removed", "attributes"])
 async def test_a_change_that_reached_only_the_ledger_is_finished(tmp_path: Path, change: str) -> None:
-    uploads = Uploads(folder=tmp_path)
+    uploads = Parts(folder=tmp_path)
     await uploads.start()
     store = await uploads.store()
     file = await uploads.upload("A penstock is a pipe.")
@@ -348,7 +348,7 @@ async def test_a_change_that_reached_only_the_ledger_is_finished(tmp_path: Path,
 
 
 async def test_a_deletion_that_only_began_is_finished(tmp_path: Path) -> None:
-    uploads = Uploads(folder=tmp_path)
+    uploads = Parts(folder=tmp_path)
     await uploads.start()
     store = await uploads.store()
     await uploads.attach(store, await uploads.upload("Text."))
@@ -363,7 +363,7 @@ async def test_a_deletion_that_only_began_is_finished(tmp_path: Path) -> None:
 
 
 async def test_half_an_upload_and_ownerless_content_are_swept_away(tmp_path: Path) -> None:
-    uploads = Uploads(folder=tmp_path)
+    uploads = Parts(folder=tmp_path)
     await uploads.start()
     kept = await uploads.upload("Kept.")
     half = await uploads.file_keeper.receive()

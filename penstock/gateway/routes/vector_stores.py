@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping, Sequence
 
 import msgspec
+from msgspec import UNSET
 
 from penstock.core.errors import InvalidRequest
 from penstock.core.types import FileStatus, Found, Hit, Store
-from penstock.gateway.directory import FileLedger, StoreCatalog
+from penstock.gateway.directory import FileLedger, StoreCatalog, used
 from penstock.gateway.filters import read_filters
 from penstock.gateway.operation import Call, Operation
 from penstock.gateway.reply import Headers, Reply
 from penstock.gateway.wire.vector_stores import (
+    ExpiresAfter,
     FileCounts,
     ListQuery,
     SearchContent,
@@ -76,7 +79,7 @@ class VectorStores:
         query: ListQuery = call.query
         stores = await self._stores.list(call.ctx.principal.tenant)
         page, has_more = paged(stores, query)
-        data = await asyncio.gather(*(self._described(store) for store in page))
+        data = await asyncio.gather(*(described(store, self._ledger) for store in page))
         return Reply(
             body=encode(
                 VectorStoreList(
@@ -90,13 +93,14 @@ class VectorStores:
 
     async def get(self, call: Call) -> Reply:
         store = await self._stores.get(call.ctx.principal.tenant, call.path("vector_store_id"))
-        return Reply(body=encode(await self._described(store)))
+        return Reply(body=encode(await described(store, self._ledger)))
 
     async def search(self, call: Call) -> Reply:
         asked: SearchRequest = call.body
         texts = [asked.query] if isinstance(asked.query, str) else asked.query
         filters = read_filters(asked.filters)
         store = await self._stores.get(call.ctx.principal.tenant, call.path("vector_store_id"))
+        await used(self._stores, store)
         limit = asked.max_num_results or DEFAULT_RESULTS
         questions = [Question(text=text, stores=(store,), limit=limit, filters=filters) for text in texts]
         if len(questions) == 1:
@@ -108,17 +112,24 @@ class VectorStores:
         page = SearchPage(search_query=texts, data=[result(hit) for hit in hits if hit.score >= threshold])
         return Reply(body=encode(page), headers=report(answers))
 
-    async def _described(self, store: Store) -> VectorStore:
-        counts = await self._ledger.counts(store.id)
-        files = file_counts(counts)
-        return VectorStore(
-            id=store.id,
-            created_at=int(store.created_s),
-            name=store.name,
-            usage_bytes=await self._ledger.usage_bytes(store.id),
-            file_counts=files,
-            status="in_progress" if files.in_progress else "completed",
-        )
+
+async def described(store: Store, ledger: FileLedger) -> VectorStore:
+    """A store in OpenAI's shape."""
+    files = file_counts(await ledger.counts(store.id))
+    expires_s, days = store.expires_s, store.expires_after_days
+    expired = expires_s is not None and expires_s <= time.time()
+    return VectorStore(
+        id=store.id,
+        created_at=int(store.created_s),
+        name=store.name,
+        usage_bytes=await ledger.usage_bytes(store.id),
+        file_counts=files,
+        status="expired" if expired else "in_progress" if files.in_progress else "completed",
+        last_active_at=int(store.last_active_s),
+        metadata=store.metadata,
+        expires_after=UNSET if days is None else ExpiresAfter(anchor="last_active_at", days=days),
+        expires_at=None if expires_s is None else int(expires_s),
+    )
 
 
 def paged(stores: Sequence[Store], query: ListQuery) -> tuple[Sequence[Store], bool]:

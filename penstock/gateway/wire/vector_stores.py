@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from penstock.core.types import AttributeValue
 from penstock.gateway.wire.base import Answered, Asked, FilterJson, MaxResults, TimeoutS
@@ -20,6 +20,13 @@ class FileCounts(Answered, frozen=True):
     total: int
 
 
+class ExpiresAfter(Asked, frozen=True):
+    """A store left alone for so long expires."""
+
+    anchor: Literal["last_active_at"]
+    days: Annotated[int, Meta(ge=1, le=365)]
+
+
 class VectorStore(Answered, frozen=True):
     """A vector store."""
 
@@ -31,6 +38,8 @@ class VectorStore(Answered, frozen=True):
     status: Literal["expired", "in_progress", "completed"]
     last_active_at: int | None = None
     metadata: dict[str, str] | None = None
+    expires_after: ExpiresAfter | UnsetType = UNSET
+    expires_at: int | None = None
     object: Literal["vector_store"] = "vector_store"
 
 
