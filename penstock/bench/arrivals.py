@@ -78,7 +78,7 @@ def _replayed(trace: Trace, stream: Stream, span_s: float, random: np.random.Gen
     recorded_s = trace.arrival_s + random.random(len(trace.arrival_s)) * trace.ticks_s
     order = np.argsort(recorded_s, kind="stable")
     speed = stream.speed or stream.rate / trace.rate
-    lap_s = float(recorded_s.max()) / speed + 1.0 / (trace.rate * speed)
+    lap_s = trace.lap_s / speed
     laps = int(span_s / lap_s) + 1
     at_s = np.concatenate([recorded_s[order] / speed + lap * lap_s for lap in range(laps)])
     kept = at_s < span_s

@@ -88,9 +88,10 @@ class Connection(asyncio.Protocol):
         if flight is not None:
             flight.status = self._parser.get_status_code()
             flight.finished(now_s())
-            self._pool.ended(flight)
-        if keeps:
+        if keeps:  # before the end is told: a closed loop's caller sends again at once, and takes this one
             self._pool.free(self)
+        if flight is not None:
+            self._pool.ended(flight)
 
     def _fail(self, why: str) -> None:
         flight, self.flight = self.flight, None

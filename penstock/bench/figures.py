@@ -210,7 +210,7 @@ def _lateness(samples: Samples, served: Served, *, closed: bool) -> Lateness:
     warnings: list[str] = []
     if lag_ms and served.latency_ms and lag_ms.p99 > max(LATE_MS, served.latency_ms.p50 / 10):
         warnings.append(
-            f"The generator was late (p99 {lag_ms.p99:g} ms): latencies contain its own lag. Give it a core of its own."
+            f"The generator was late (p99 {lag_ms.p99:.0f} ms): latencies contain its lag. Give it a core of its own."
         )
     if samples.generator_cpu_share > BUSY_SHARE:
         warnings.append(
@@ -219,8 +219,6 @@ def _lateness(samples: Samples, served: Served, *, closed: bool) -> Lateness:
         )
     if closed:
         warnings.append("Closed loop: callers wait for answers, so overload is hidden. Use it for throughput only.")
-    if served.latency_ms and served.latency_ms.count < 1000:
-        warnings.append(f"p99 rests on {served.latency_ms.count} answers; a thousand or more make it steady.")
     return Lateness(
         lag_ms=lag_ms,
         connecting_ms=quantiles((moments["sent_s"] - moments["dispatched_s"]) * 1000),

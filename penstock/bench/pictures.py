@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours: told apart by everyone, also in grey.
 COLOURS = {"": "#0072B2", "A": "#0072B2", "B": "#D55E00"}
 POINTS = (("p50", "-", "o"), ("p95", "--", "s"), ("p99", ":", "^"))
+STEPS = tuple(step * 10.0**power for power in range(-3, 7) for step in (1, 2, 5))
 STYLE: Any = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -46,9 +47,23 @@ def draw(report: Report, folder: Path) -> list[Path]:
         with mpl.rc_context(STYLE):
             figure = Figure(figsize=(7.2, 4.4))
             paint(report, figure.add_subplot())
+            figure.supxlabel(_about(report), fontsize=8, color="#777777", x=0.01, ha="left")
             figure.savefig(folder / name, metadata={"Date": None})
         written.append(folder / name)
     return written
+
+
+def _about(report: Report) -> str:
+    """What was measured, and where: a picture travels without its table."""
+    machine = report.machine
+    streams = ", ".join(
+        f"{stream['arrivals']} {'+'.join(kind for kind, share in stream['kinds'].items() if share)}"
+        for stream in report.load
+    )
+    return (
+        f"{streams}; {report.duration_s:g} s each; {machine.cores} cores, {machine.cpu or machine.system}; "
+        f"commit {report.commit or report.version}"
+    )
 
 
 def _latency(report: Report, axes: Axes) -> None:
@@ -69,8 +84,12 @@ def _latency(report: Report, axes: Axes) -> None:
             fontsize=9, color="#666666",
         )  # fmt: skip
     axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    shown = [step for step in STEPS if low / 2.5 < step < high * 2.5]
+    axes.set_yticks(shown)
+    axes.minorticks_off()
+    axes.set_ylim(shown[0], shown[-1])
     axes.yaxis.set_major_formatter(_plain)
-    axes.yaxis.set_minor_formatter("")
     axes.set_xlim(left=0)
     axes.set_xlabel("offered load, requests a second")
     axes.set_ylabel("latency of answered requests, ms")

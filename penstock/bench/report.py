@@ -18,6 +18,7 @@ from penstock.bench.trial import Trial
 from penstock.config import load_settings
 
 SECRET_ENDINGS = ("key", "secret", "password", "token", "dsn")
+STEADY = 1_000
 CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 
 
@@ -74,6 +75,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def warnings(self) -> Sequence[str]:
         """What a reader must know before believing a figure."""
         said = dict.fromkeys(warning for trial in self.trials for warning in trial.figures.generator.warnings)
+        counts = [latency.count for trial in self.trials if (latency := trial.figures.served.latency_ms) is not None]
+        if counts and min(counts) < STEADY:
+            said[f"p99 rests on as few as {min(counts):,} answers; a thousand or more make it steady."] = None
         if self.machine.load_average > self.machine.cores / 2:
             said[
                 f"Other work was running (load average {self.machine.load_average:g} on {self.machine.cores} cores): "

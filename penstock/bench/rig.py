@@ -20,6 +20,7 @@ from penstock.bench.plan import Target
 from penstock.bench.questions import Questions
 from penstock.bench.report import Capacity, Report, commit, configuration, describe_machine
 from penstock.bench.server import Address, Control, cores_for, parse_url, started
+from penstock.bench.trace import read_trace
 from penstock.bench.trial import Trial, run
 from penstock.core.errors import InvalidRequest
 
@@ -56,6 +57,10 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidRequest("A closed loop has no rate: its callers send when they have an answer.")
         if self.rates and self.find_capacity:
             raise InvalidRequest("Either --rates or --find-capacity.")
+        for stream in self.load.streams:
+            stream.api_key()
+            if stream.trace:
+                read_trace(Path(stream.trace))
 
 
 class Rig:

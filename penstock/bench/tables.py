@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from rich.console import Console, RenderableType
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
 from penstock.bench.compare import Middle, middle
@@ -14,22 +15,22 @@ from penstock.bench.report import Report
 from penstock.bench.trial import Trial
 
 T = TypeVar("T")
+WORDS = frozenset({"part", "stage", "code", "figure", ""})
 
 
 def show(report: Report, console: Console) -> None:
     """Everything there is to say, the most important last, where the eye is."""
     for table in tables(report):
         console.print(table)
-        console.print()
     for warning in report.warnings():
         console.print(f"[yellow]![/] {warning}", highlight=False)
-    for line in conclusions(report):
-        console.print(line, highlight=False)
+    for sentence in conclusions(report):
+        console.print(sentence, highlight=False)
 
 
-def tables(report: Report) -> Iterator[RenderableType]:
+def tables(report: Report) -> Iterator[Table]:
     """Those that have rows."""
-    makers: tuple[Callable[[Report], Table], ...] = (_parts, _stages, _refusals, _runs, _ratios)
+    makers: tuple[Callable[[Report], Table], ...] = (_parts, _stages, _refusals, _machine, _runs, _ratios)
     for make in makers:
         table = make(report)
         if table.row_count:
@@ -74,98 +75,102 @@ def text(value: Middle) -> str:
 
 def _runs(report: Report) -> Table:
     streamed = any(trial.figures.served.first_token_ms for trial in report.trials)
-    table = Table(title=f"By load (good: within {report.slo.latency_ms:g} ms)", title_justify="left")
-    names = ["", "asked /s", "offered /s", "answered /s", "good /s", "good %", "p50 ms", "p95 ms", "p99 ms"]
-    names += ["first token p50 ms", "p99 ms"] if streamed else []
-    names += ["refused", "failed", "CPU cores", "memory MB", "alive p99 ms", "lag p99 ms"]
-    for name in names:
-        table.add_column(name, justify="right")
-    for label in report.labels:
-        for rate, trials in report.at_rates(label).items():
-            served = [trial.figures.served for trial in trials]
-            cells = [label, _number(rate) if rate else "closed"]
-            cells += [_each(served, read) for read in (_offered, _answered, _goodput, _good_percent)]
-            cells += [_point([each.latency_ms for each in served], point) for point in ("p50", "p95", "p99")]
-            if streamed:
-                cells += [_point([each.first_token_ms for each in served], point) for point in ("p50", "p99")]
-            cells += [_each(served, lambda each: each.rejected), _each(served, lambda each: each.failed)]
-            cells += _machine(trials)
-            table.add_row(*cells)
+    first_token = ["token p50", "token p99"] if streamed else []
+    table = _table(
+        f"By load. Good: within {report.slo.latency_ms:g} ms; times in ms",
+        *["", "asked/s", "offered/s", "answered/s", "good/s", "good %", "p50", "p95", "p99"],
+        *[*first_token, "refused", "failed"],
+    )
+    for label, asked, trials in _rows(report):
+        served = [trial.figures.served for trial in trials]
+        cells = [_each(served, read) for read in (_offered, _answered, _goodput, _good_percent)]
+        cells += [_point([each.latency_ms for each in served], point) for point in ("p50", "p95", "p99")]
+        if streamed:
+            cells += [_point([each.first_token_ms for each in served], point) for point in ("p50", "p99")]
+        cells += [_each(served, lambda each: each.rejected), _each(served, lambda each: each.failed)]
+        table.add_row(label, asked, *cells)
     return table
 
 
-def _machine(trials: Sequence[Trial]) -> list[str]:
-    used = [trial.usage for trial in trials if trial.usage]
-    return [
-        _each(used, lambda each: each.cpu_cores),
-        _each(used, lambda each: each.rss_mb_max),
-        _point([trial.figures.alive_ms for trial in trials], "p99"),
-        _point([trial.figures.generator.lag_ms for trial in trials], "p99"),
-    ]
+def _machine(report: Report) -> Table:
+    table = _table(
+        "The server, and the generator beside it",
+        *["", "asked/s", "CPU cores", "CPU ms per answer", "memory MB", "alive p99 ms", "loop lag p99 ms"],
+        *["generator lag p99 ms", "CPU share"],
+    )
+    for label, asked, trials in _rows(report):
+        used = [trial.usage for trial in trials if trial.usage]
+        lags = [trial.loop_lag_ms.p99 for trial in trials if trial.loop_lag_ms]
+        table.add_row(
+            label,
+            asked,
+            _each(used, lambda each: each.cpu_cores),
+            _each([trial.cpu_ms_per_answer for trial in trials if trial.cpu_ms_per_answer], lambda each: each),
+            _each(used, lambda each: each.rss_mb_max),
+            _point([trial.figures.alive_ms for trial in trials], "p99"),
+            _each(lags, lambda each: each),
+            _point([trial.figures.generator.lag_ms for trial in trials], "p99"),
+            _each([trial.figures.generator.cpu_share for trial in trials], lambda each: each),
+        )
+    return table
 
 
 def _parts(report: Report) -> Table:
-    table = Table(title="By stream and kind", title_justify="left")
-    for name in ("", "asked /s", "part", "offered /s", "good %", "p50 ms", "p99 ms", "first token p99 ms", "refused"):
-        table.add_column(name, justify="left" if name == "part" else "right")
-    for label in report.labels:
-        for rate, trials in report.at_rates(label).items():
-            for name in dict.fromkeys(part.name for trial in trials for part in trial.figures.parts):
-                parts = [part for trial in trials for part in trial.figures.parts if part.name == name]
-                table.add_row(
-                    label,
-                    _number(rate) if rate else "closed",
-                    name,
-                    _each(parts, _offered),
-                    _each(parts, _good_percent),
-                    _point([part.latency_ms for part in parts], "p50"),
-                    _point([part.latency_ms for part in parts], "p99"),
-                    _point([part.first_token_ms for part in parts], "p99"),
-                    _each(parts, lambda each: each.rejected),
-                )
+    table = _table(
+        "By stream and kind; times in ms",
+        *["", "asked/s", "part", "offered/s", "good %", "p50", "p99", "token p50", "token p99", "refused", "failed"],
+    )
+    for label, asked, trials in _rows(report):
+        for name in dict.fromkeys(part.name for trial in trials for part in trial.figures.parts):
+            parts = [part for trial in trials for part in trial.figures.parts if part.name == name]
+            latency = [_point([part.latency_ms for part in parts], point) for point in ("p50", "p99")]
+            first_token = [_point([part.first_token_ms for part in parts], point) for point in ("p50", "p99")]
+            counts = [_each(parts, lambda each: each.rejected), _each(parts, lambda each: each.failed)]
+            table.add_row(
+                label,
+                asked,
+                name,
+                _each(parts, _offered),
+                _each(parts, _good_percent),
+                *latency,
+                *first_token,
+                *counts,
+            )
     return table
 
 
 def _stages(report: Report) -> Table:
-    table = Table(title="Stages, measured by the server", title_justify="left")
-    for name in ("", "asked /s", "stage", "p50 ms", "p95 ms", "p99 ms", "batch"):
-        table.add_column(name, justify="left" if name == "stage" else "right")
-    for label in report.labels:
-        for rate, trials in report.at_rates(label).items():
-            for stage in dict.fromkeys(stage for trial in trials for stage in trial.figures.stages_ms):
-                measured = [trial.figures.stages_ms.get(stage) for trial in trials]
-                batches = [trial.batch_items[stage] for trial in trials if stage in trial.batch_items]
-                cells = [_point(measured, point) for point in ("p50", "p95", "p99")]
-                table.add_row(
-                    label,
-                    _number(rate) if rate else "closed",
-                    stage,
-                    *cells,
-                    text(middle(batches)) if batches else "",
-                )
+    table = _table("Stages, measured by the server; times in ms", "", "asked/s", "stage", "p50", "p95", "p99", "batch")
+    for label, asked, trials in _rows(report):
+        for stage in dict.fromkeys(stage for trial in trials for stage in trial.figures.stages_ms):
+            measured = [trial.figures.stages_ms.get(stage) for trial in trials]
+            batches = [trial.batch_items[stage] for trial in trials if stage in trial.batch_items]
+            cells = [_point(measured, point) for point in ("p50", "p95", "p99")]
+            table.add_row(label, asked, stage, *cells, _each(batches, lambda each: each))
     return table
 
 
 def _refusals(report: Report) -> Table:
-    table = Table(title="Refusals and failures", title_justify="left")
-    for name in ("", "asked /s", "status", "code", "count", "p50 ms", "p99 ms", "Retry-After"):
-        table.add_column(name, justify="left" if name == "code" else "right")
+    table = _table(
+        "Refusals and failures; times in ms",
+        *["", "asked/s", "status", "code", "count", "p50", "p99", "Retry-After"],
+    )
     for trial in report.trials:
-        rate = _number(trial.rate) if trial.rate else "closed"
+        asked = _number(trial.rate) if trial.rate else "closed"
         for refused in trial.figures.refused:
             latency = [_point([refused.latency_ms], point) for point in ("p50", "p99")]
             table.add_row(
-                trial.label, rate, str(refused.status), refused.code, str(refused.count), *latency, _told(refused)
+                trial.label, asked, str(refused.status), refused.code, str(refused.count), *latency, _told(refused)
             )
         for failed in trial.figures.failures:
-            table.add_row(trial.label, rate, str(failed.status or "–"), failed.code, str(failed.count), "", "", "")
+            table.add_row(trial.label, asked, str(failed.status or "–"), failed.code, str(failed.count), "", "", "")
     return table
 
 
 def _ratios(report: Report) -> Table:
-    table = Table(title="B against A", title_justify="left")
-    for name in ("asked /s", "figure", "A", "B", "B / A", "A / A", ""):
-        table.add_column(name, justify="left" if name in {"figure", ""} else "right")
+    table = _table("B against A: medians, ranges, and how far A differs from itself", *["asked/s", "figure", "A", "B"])
+    for name in ("B / A", "A / A", ""):
+        table.add_column(name, justify="left" if not name else "right", no_wrap=True)
     for ratio in report.ratios:
         table.add_row(
             _number(ratio.rate) if ratio.rate else "closed",
@@ -177,6 +182,19 @@ def _ratios(report: Report) -> Table:
             "" if ratio.shown else "[dim]within noise[/]",
         )
     return table
+
+
+def _table(title: str, *names: str) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name in names:
+        table.add_column(name, justify="left" if name in WORDS else "right")
+    return table
+
+
+def _rows(report: Report) -> Iterator[tuple[str, str, list[Trial]]]:
+    for label in report.labels:
+        for rate, trials in report.at_rates(label).items():
+            yield label, _number(rate) if rate else "closed", trials
 
 
 def _offered(served: Served) -> float:

@@ -25,8 +25,14 @@ class Trace(msgspec.Struct, frozen=True):
     """Of the clock that recorded it: arrivals are only known to this."""
 
     @property
+    def lap_s(self) -> float:
+        """From its first arrival to the first of its repetition: one more gap than there are."""
+        last_s = float(self.arrival_s[-1])
+        return max(last_s + last_s / (len(self.arrival_s) - 1), last_s + self.ticks_s, 1e-9)
+
+    @property
     def rate(self) -> float:
-        return len(self.arrival_s) / max(float(self.arrival_s[-1]), 1e-9)
+        return len(self.arrival_s) / self.lap_s
 
 
 def read_trace(file: Path) -> Trace:
