@@ -175,6 +175,14 @@ class IngestSettings(Section, frozen=True):
     """Language of sentence ends, as a two-letter code; many languages share these rules."""
     max_file_bytes: PositiveInt = 100 * 1024 * 1024
     """Larger files are refused by name."""
+    parse_timeout_s: PositiveFloat = 30.0
+    """A file that takes longer to read fails with reason `timeout`."""
+    parse_memory_bytes: Annotated[int, Meta(ge=128 * 1024 * 1024)] = 512 * 1024 * 1024
+    """Memory of the process that reads a file, its program included; over it, the file fails with reason `memory`."""
+    parse_workers: PositiveInt = 2
+    """Files read at the same time."""
+    isolate_every_file: bool = False
+    """A process of its own for small text and Markdown files too. Some milliseconds more for each."""
 
 
 class FlowSettings(Section, frozen=True):

@@ -14,6 +14,7 @@ PDF_WITHIN_BYTES = 1024
 """Readers accept so much rubbish before a PDF's first line."""
 OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 MAGIC = (
+    (b"%PDF-", "pdf"),
     (b"{\\rtf", "rtf"),
     (b"\x1f\x8b", "gzip"),
     (b"PK\x03\x04", "zip"),
@@ -24,7 +25,7 @@ MAGIC = (
     (b"GIF8", "image"),
     (b"II*\0", "image"),
     (b"MM\0*", "image"),
-    (b"BM", "bmp"),
+    (b"BM", "bmp"),  # this and MZ may also begin a word
     (b"RIFF", "media"),
     (b"ID3", "media"),
     (b"\x7fELF", "program"),
@@ -37,11 +38,22 @@ MAGIC = (
     (b"\x28\xb5\x2f\xfd", "archive"),
 )
 MARKDOWN_NAMES = frozenset({".md", ".markdown", ".mdown", ".mkd", ".mdx", ".rmd", ".qmd"})
-CONTAINER_NAMES = frozenset(
-    ".pdf .docx .docm .dotx .pptx .pptm .xlsx .xlsm .odt .ods .odp .epub .msg .doc .ppt .xls .zip .gz .tgz .tar".split()
-)
+CONTAINER_NAMES = frozenset({
+    ".pdf", ".docx", ".docm", ".dotx", ".pptx", ".pptm", ".xlsx", ".xlsm", ".odt", ".ods", ".odp", ".epub", ".msg",
+    ".doc", ".ppt", ".xls", ".zip", ".gz", ".tgz", ".tar",
+})  # fmt: skip
 """Names of formats that are no plain text: text under such a name is a damaged file, or an error message."""
 HTML_NAMES = frozenset({".html", ".htm", ".xhtml"})
+NAMED = {
+    **dict.fromkeys(MARKDOWN_NAMES, "markdown"),
+    **dict.fromkeys(HTML_NAMES, "html"),
+    **dict.fromkeys(CONTAINER_NAMES, "misnamed"),
+    **dict.fromkeys((".xml", ".xsd", ".svg", ".rss", ".atom", ".xsl"), "xml"),
+    **dict.fromkeys((".jsonl", ".ndjson"), "jsonl"),
+    **dict.fromkeys((".json", ".geojson", ".ipynb"), "json"),
+    **dict.fromkeys((".csv", ".tsv", ".tab", ".psv"), "delimited"),
+    **dict.fromkeys((".txt", ".log"), "text"),
+}
 CODE_NAMES = {
     extension: language
     for language, extensions in {
@@ -73,15 +85,11 @@ def detect(content: bytes, filename: str) -> str:
     """A key of the registry, or the name of a kind that is not read."""
     head = content[:PDF_WITHIN_BYTES]
     kind = next((kind for magic, kind in MAGIC if head.startswith(magic)), "")
-    if head.startswith(b"%PDF-") or (not kind and b"%PDF-" in head):
+    if not kind and b"%PDF-" in head:
         return "pdf"
     if kind == "zip":
         return _zip_kind(content)
-    if kind == "ole":
-        return "ole"
-    if kind in {"bmp", "exe"} and not is_binary(content):
-        kind = ""  # two letters that may begin a word
-    if kind:
+    if kind and (kind not in {"bmp", "exe"} or is_binary(content)):
         return kind
     if content[257:262] == b"ustar":
         return "tar"
@@ -123,33 +131,25 @@ def _zip_kind(content: bytes) -> str:
 
 
 def _text_kind(content: bytes, filename: str) -> str:
+    """Text that says what it is, then what its name says, then what it looks like."""
     suffix = PurePosixPath(filename.lower()).suffix
-    if language_of(filename):
-        return "code"
-    if suffix in MARKDOWN_NAMES:
-        return "markdown"
+    named = "code" if language_of(filename) else NAMED.get(suffix, "")
+    if named in {"code", "markdown"}:
+        return named
     head = decode(content[: 4 * HEAD_CHARS])[:HEAD_CHARS].lstrip("\ufeff")
-    if HTML_START.match(head) or (suffix in HTML_NAMES and "<" in head):
+    if HTML_START.match(head) or (named == "html" and "<" in head):
         return "html"
-    if XML_START.match(head) and (
-        suffix in {".xml", ".xsd", ".svg", ".rss", ".atom", ".xsl"} or head.lstrip().startswith(("<?xml", "<!DOCTYPE"))
-    ):
+    if head.lstrip().startswith(("<?xml", "<!DOCTYPE")) or (named == "xml" and XML_START.match(head)):
         return "xml"
     if _is_mail(head):
         return "mail"
-    if suffix in {".jsonl", ".ndjson"}:
-        return "jsonl"
-    if suffix in {".json", ".geojson", ".ipynb"}:
-        return "json"
-    if suffix in {".csv", ".tsv", ".tab", ".psv"}:
-        return "delimited"
+    return named if named and named not in {"html", "xml"} else _looks_like(head, suffix)
+
+
+def _looks_like(head: str, suffix: str) -> str:
     if suffix in {"", ".text"} and len(MARKDOWN_SIGNS.findall(head)) >= 3:
         return "markdown"
-    if suffix in CONTAINER_NAMES:
-        return "misnamed"
-    if suffix not in {".txt", ".text", ".log"} and head.lstrip()[:1] in {"{", "["}:
-        return "json"
-    return "text"
+    return "json" if head.lstrip()[:1] in {"{", "["} else "text"
 
 
 def _is_mail(head: str) -> bool:

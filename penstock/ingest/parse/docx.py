@@ -78,17 +78,19 @@ def _styles(container: Container, related: dict[str, tuple[str, str]]) -> dict[s
             styles[current] = _Style(level=level, is_title=value.lower() == "title")
         elif event.name == "basedOn":
             based[current] = value
-        elif event.name == "outlineLvl" and value.isdecimal() and int(value) < 9 and current in styles:
-            styles[current] = msgspec.structs.replace(styles[current], level=int(value) + 1)
-        elif event.name == "numId" and current in styles:
-            styles[current] = msgspec.structs.replace(styles[current], list_id=value)
-    for name, parent in based.items():
-        for _ in range(10):
-            inherited = styles.get(parent, _Style())
-            if styles[name] == _Style() and inherited != _Style():
-                styles[name] = inherited
-            parent = based.get(parent, "")
-    return styles
+        elif event.name == "outlineLvl" and value in set("012345678"):
+            styles[current] = msgspec.structs.replace(styles.get(current, _Style()), level=int(value) + 1)
+        elif event.name == "numId":
+            styles[current] = msgspec.structs.replace(styles.get(current, _Style()), list_id=value)
+    return {name: _inherited(name, styles, based) for name in styles}
+
+
+def _inherited(name: str, styles: dict[str, _Style], based: dict[str, str]) -> _Style:
+    for _ in range(10):
+        if styles.get(name, _Style()) != _Style() or name not in based:
+            break
+        name = based[name]
+    return styles.get(name, _Style())
 
 
 def _numbering(container: Container, related: dict[str, tuple[str, str]]) -> dict[tuple[str, int], bool]:

@@ -102,7 +102,7 @@ def _guess(content: bytes) -> str:
 
 
 def _reads_as_western(sample: bytes) -> bool:
-    """Whether no sign stands within a word. The Latin encodings hardly differ; Windows' Western one is on most disks."""
+    """Whether no sign stands within a word. Latin encodings hardly differ; Windows' Western one is on most disks."""
     text = sample.decode("cp1252", "replace")
     return not any(
         sign > "\x7f" and not sign.isalpha() and sign not in APOSTROPHES and before.isalpha() and after.isalpha()

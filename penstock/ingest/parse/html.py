@@ -14,16 +14,17 @@ from penstock.ingest.parse.encoding import decode
 from penstock.ingest.parse.limits import ParseLimits
 from penstock.ingest.parse.outline import ListItem, Outline
 
-DROPPED = frozenset(
-    "script style noscript template svg canvas iframe object embed head select datalist button input dialog audio video "
-    "map math-ml -comment !doctype".split()
-)
+DROPPED = frozenset({
+    "script", "style", "noscript", "template", "svg", "canvas", "iframe", "object", "embed", "head", "select", "datalist",
+    "button", "input", "dialog", "audio", "video", "map", "-comment", "!doctype",
+})  # fmt: skip
 FURNITURE = frozenset({"nav", "aside", "menu"})
 FURNITURE_ROLES = frozenset({"navigation", "banner", "contentinfo", "search", "complementary", "menu", "menubar"})
-BREAKING = frozenset(
-    "address article blockquote body center dd details div dl dt fieldset figcaption figure footer form header hr html "
-    "legend main p section summary tbody tfoot thead td th tr caption optgroup option label-group".split()
-)
+BREAKING = frozenset({
+    "address", "article", "blockquote", "body", "center", "dd", "details", "div", "dl", "dt", "fieldset", "figcaption",
+    "figure", "footer", "form", "header", "hr", "html", "legend", "main", "p", "section", "summary", "tbody", "tfoot",
+    "thead", "td", "th", "tr", "caption", "optgroup", "option",
+})  # fmt: skip
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
 LAYOUT_PARTS = ", ".join(f"table {part}" for part in ("h1", "h2", "h3", "h4", "p + p", "pre", "ul", "ol"))
 """A table that holds these arranges a page; it does not list facts in columns."""
@@ -36,10 +37,10 @@ FURNITURE_NAME = re.compile(
 LINKED_SHARE = 0.8
 """A list of which so much is link text, on a page that does not mark its main content, is navigation."""
 TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
-UNNESTED = frozenset(
-    [*"p li td th tr dt dd option optgroup thead tbody tfoot colgroup rt rp".split(), "area", "base", "br", "col"]
-    + "embed hr img input link meta source track wbr".split()
-)
+UNNESTED = frozenset({
+    "p", "li", "td", "th", "tr", "dt", "dd", "option", "optgroup", "thead", "tbody", "tfoot", "colgroup", "rt", "rp",
+    "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr",
+})  # fmt: skip
 """Elements that need no end tag, or have no content."""
 MANY_TAGS = 5_000
 MAX_DEPTH = 2_000
@@ -232,7 +233,7 @@ class _Walk:
         self._write_lists_so_far()
         inner = node.css_first("code")
         names = f"{node.attributes.get('lang') or ''} {(inner or node).attributes.get('class') or ''}"
-        language = match[1] if (match := re.search(r"lang(?:uage)?-([\w+#.-]+)", names)) else names.split(" ")[0]
+        language = match[1] if (match := re.search(r"lang(?:uage)?-([\w+#.-]+)", names)) else names.partition(" ")[0]
         self._outline.code(node.text(deep=True), language)
 
     def _write_lists_so_far(self) -> None:

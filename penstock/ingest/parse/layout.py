@@ -6,6 +6,7 @@ of prose when they are filled with words, and otherwise the columns of a table. 
 
 from __future__ import annotations
 
+import itertools
 import re
 import statistics
 from collections.abc import Iterable, Sequence
@@ -165,7 +166,7 @@ def _band(rows: Sequence[Row], start: int) -> tuple[int, list[tuple[float, float
         if end > start and min(line.top for line in row) - previous_bottom > 3 * size:
             break
         if len(row) > 1:
-            own = [(left.x1, right.x0) for left, right in zip(row, row[1:], strict=False)]
+            own = [(left.x1, right.x0) for left, right in itertools.pairwise(row)]
             shared = _common(gaps, own, size) if seen_multi else _free(own, rows[start:end])
             if not shared:
                 break
@@ -260,7 +261,7 @@ def _table_rows(
 ) -> list[list[str]]:
     middles = [(left + right) / 2 for left, right in gutters]
     tops = [min(line.top for line in row) for row in band]
-    steps = [after - before for before, after in zip(tops, tops[1:], strict=False)]
+    steps = [after - before for before, after in itertools.pairwise(tops)]
     step = statistics.median(steps) if steps else 0.0
     rows: list[list[str]] = []
     for index, row in enumerate(band):

@@ -7,7 +7,6 @@ import email.policy
 from collections.abc import Iterator
 from email.message import EmailMessage, MIMEPart
 
-
 from penstock.core.errors import BadDocument
 from penstock.ingest.parse.archive import Member, read_members
 from penstock.ingest.parse.encoding import decode
@@ -117,7 +116,9 @@ def _name(part: MIMEPart) -> str:
 def _bytes(part: MIMEPart) -> bytes:
     if part.get_content_type() == "message/rfc822":
         inner = part.get_payload()
-        return inner[0].as_bytes() if isinstance(inner, list) and inner else b""
+        if isinstance(inner, list) and inner and isinstance(inner[0], MIMEPart):
+            return inner[0].as_bytes()
+        return b""
     payload = part.get_payload(decode=True)
     return payload if isinstance(payload, bytes) else b""
 

@@ -58,6 +58,8 @@ class _Reader:
         self._depth = 0
         self._is_title = False
         self._pages = 0
+        self._sheet = ""
+        self._has_sheets = False
 
     def read(self, stream: Iterator[Event]) -> None:
         for event in stream:
@@ -89,8 +91,7 @@ class _Reader:
         elif name == "table":
             self._end_list()
             self._tables.append(_Table())
-            if len(self._tables) == 1 and self._only == "body" and not self._texts:
-                self._sheet = attributes.get("name", "")
+            self._sheet = attributes.get("name", "") if len(self._tables) == 1 else self._sheet
         elif name == "table-row" and self._tables:
             self._tables[-1].row = []
             self._tables[-1].repeated_rows = _count(attributes.get("number-rows-repeated", "1"))
@@ -104,10 +105,7 @@ class _Reader:
         elif name == "frame":
             self._is_title = attributes.get("class") == "title"
         elif name == "spreadsheet":
-            self._sheets = True
-
-    _sheet = ""
-    _sheets = False
+            self._has_sheets = True
 
     def _end(self, name: str) -> None:
         if name in {"p", "h"} and self._texts:
@@ -134,7 +132,7 @@ class _Reader:
         if self._tables:
             self._tables[-1].cell += [cell for row in table.rows for cell in row if cell]
             return
-        if table.rows and self._sheets:
+        if table.rows and self._has_sheets:
             self._outline.heading(self._sheet, 1)
         self._outline.table(table.rows)
 

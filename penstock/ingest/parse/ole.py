@@ -9,8 +9,8 @@ from olefile.olefile import OleFileError
 
 from penstock.core.errors import BadDocument
 from penstock.ingest.parse.limits import ParseLimits
-from penstock.ingest.parse.outlook import read_message
 from penstock.ingest.parse.outline import Outline
+from penstock.ingest.parse.outlook import read_message
 from penstock.ingest.parse.powerpoint97 import read_slides
 from penstock.ingest.parse.word97 import read_word
 from penstock.ingest.parse.xls import read_xls

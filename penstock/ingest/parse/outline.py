@@ -25,7 +25,7 @@ GENERATED_TITLE = re.compile(
 
 
 def clean(text: str) -> str:
-    """Without characters that are no text; line ends as `\\n`."""
+    """Without characters that are no text, and with line feeds for all line ends."""
     text = LINE_ENDS.sub("\n", text)
     if UNWANTED.search(text):
         text = UNWANTED.sub("", text)

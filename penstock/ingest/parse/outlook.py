@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import struct
 from collections.abc import Iterator
 
@@ -24,7 +24,7 @@ BODY, HTML, RTF = "1000", "1013", "1009"
 LONG_NAME, SHORT_NAME, DATA, DISPLAY_NAME = "3707", "3704", "3701", "3001"
 SENT = 0x00390040
 UNICODE, BYTES_TEXT, BINARY, STORAGE = "001F", "001E", "0102", "000D"
-EPOCH = datetime.datetime(1601, 1, 1, tzinfo=datetime.UTC)
+EPOCH = dt.datetime(1601, 1, 1, tzinfo=dt.UTC)
 ATTACHMENT = "__attach_version1.0_"
 
 
@@ -92,7 +92,7 @@ def _sent(ole: olefile.OleFileIO, path: list[str]) -> str:
         tag, _, ticks = struct.unpack_from("<IIQ", table, position)
         if tag == SENT and ticks < 2**60:
             try:
-                return (EPOCH + datetime.timedelta(microseconds=ticks // 10)).isoformat(" ", "seconds")
+                return (EPOCH + dt.timedelta(microseconds=ticks // 10)).isoformat(" ", "seconds")
             except OverflowError as error:
                 raise BadDocument("corrupt", "Its date is impossible.") from error
     return ""

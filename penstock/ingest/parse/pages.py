@@ -20,6 +20,7 @@ MAX_HEADING_LINES = 3
 MAX_HEADING_CHARS = 200
 BULLET = re.compile(r"([•‣◦▪■●○·–—*-]|(\d{1,3})[.)])\s+(\S.*)")
 DIGITS = re.compile(r"\d+")
+DIVIDED = re.compile(r"[^\W\d_]-$")
 HYPHENS = "\u0002\ufffe\u00ad"
 REPEATED_SHARE = 0.5
 """A first or last line that is on so many of the pages is a running head."""
@@ -119,9 +120,11 @@ class _Writer:
         if self._items and self._continues_item(line):
             self._items[-1][1].append(line)
             return
-        if self._items or (self._group and not self._continues(self._group[-1], line)):
-            self.flush()
-        elif self._group and self._level(self._group[-1]) != level:
+        if (
+            self._items
+            or (self._group and not self._continues(self._group[-1], line))
+            or (self._group and self._level(self._group[-1]) != level)
+        ):
             self.flush()
         self._group.append(line)
 
@@ -141,14 +144,11 @@ class _Writer:
 
     def _continues(self, before: Line, line: Line) -> bool:
         size = max(before.size, 1.0)
-        if line.page != before.page:
-            # A sentence that goes on overleaf.
+        if line.page != before.page or line.top < before.top:
+            # A sentence that goes on overleaf, or in the next column.
             return before.text[-1:].islower() and line.text[:1].islower()
         if abs(line.size - before.size) > 0.12 * size:
             return False
-        if line.top < before.top:
-            # The next column.
-            return before.text[-1:].islower() and line.text[:1].islower()
         indented = len(self._group) > 1 and line.x0 - before.x0 > 0.8 * size and line.text[:1].isupper()
         return line.top - before.bottom < 0.55 * size and not indented
 
@@ -177,9 +177,7 @@ def _joined(lines: Sequence[Line]) -> str:
     text = ""
     for line in lines:
         piece = line.text
-        if text and text[-1] in HYPHENS:
-            text = text[:-1] + piece
-        elif text.endswith("-") and len(text) > 1 and text[-2].isalpha() and piece[:1].islower():
+        if (text and text[-1] in HYPHENS) or (DIVIDED.search(text) and piece[:1].islower()):
             text = text[:-1] + piece
         else:
             text = f"{text} {piece}" if text else piece

@@ -136,7 +136,7 @@ def _word_ends(line: str, offset: int, place: _Placer) -> Iterator[tuple[int, in
     boxes = [place.box(index) for index in letters]
     gaps = [
         after[0] - before[2] if before is not None and after is not None else 0.0
-        for before, after in zip(boxes, boxes[1:], strict=False)
+        for before, after in itertools.pairwise(boxes)
     ]
     threshold = _threshold(gaps)
     begin = 0

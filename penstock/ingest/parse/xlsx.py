@@ -1,8 +1,8 @@
-"""Workbooks (XLSX): a sheet is a heading and a table. Only cells that are there are looked at, whatever size is declared."""
+"""Workbooks (XLSX): a sheet is a heading and a table. Only cells that are there count, whatever size is declared."""
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 from collections.abc import Sequence
 
@@ -18,8 +18,8 @@ LITERALS = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]|_.')
 LETTERS = re.compile(r"[A-Z]{1,3}")
 WIDEST_GAP = 32
 """More empty cells than this between two cells are left out: they would be the larger part of the text."""
-FIRST_DAY = datetime.datetime(1899, 12, 30)  # noqa: DTZ001 - a sheet's dates have no zone
-FIRST_DAY_1904 = datetime.datetime(1904, 1, 1)  # noqa: DTZ001
+FIRST_DAY = dt.datetime(1899, 12, 30)  # noqa: DTZ001 - a sheet's dates have no zone
+FIRST_DAY_1904 = dt.datetime(1904, 1, 1)  # noqa: DTZ001
 LAST_SERIAL = 2_958_466
 
 
@@ -106,7 +106,7 @@ def _number(text: str) -> int:
 class _Sheet:
     """One sheet's rows. The parser's callbacks are used directly: a sheet may have a million cells."""
 
-    def __init__(self, strings: Sequence[str], formats: Sequence[str], base: datetime.datetime) -> None:
+    def __init__(self, strings: Sequence[str], formats: Sequence[str], base: dt.datetime) -> None:
         self._strings = strings
         self._formats = formats
         self._base = base
@@ -186,18 +186,18 @@ class _Sheet:
         return raw
 
 
-def _shown(raw: str, form: str, base: datetime.datetime) -> str:
+def _shown(raw: str, form: str, base: dt.datetime) -> str:
     """A number as people see it: dates and percentages, and no digits that binary fractions make up."""
     try:
         number = float(raw)
     except ValueError:
         return raw
     if form == "date" and 0 <= number < LAST_SERIAL:
-        moment = base + datetime.timedelta(days=number)
-        moment = (moment + datetime.timedelta(microseconds=500_000)).replace(microsecond=0)
+        moment = base + dt.timedelta(days=number)
+        moment = (moment + dt.timedelta(microseconds=500_000)).replace(microsecond=0)
         if number < 1:
             return moment.time().isoformat()
-        return moment.date().isoformat() if moment.time() == datetime.time() else moment.isoformat(" ")
+        return moment.date().isoformat() if moment.time() == dt.time() else moment.isoformat(" ")
     if form == "percent":
         return f"{number * 100:.10g}%"
     return raw if raw.lstrip("-").isdecimal() else f"{number:.15g}"

@@ -36,7 +36,7 @@ START = "import sys; sys.path.append(sys.argv.pop()); from penstock.ingest.sandb
 ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
 
 
-class ZygoteLost(Exception):  # noqa: N818 - it is what happened
+class ZygoteLost(Exception):
     """The helper process ended or does not answer; the job may be given to a new one."""
 
 
@@ -46,6 +46,8 @@ class Helper:
     def __init__(self, process: asyncio.subprocess.Process, channel: socket.socket, confinement: Confinement) -> None:
         self.confinement = confinement
         self.is_gone = False
+        self.peak_bytes = 0
+        """The most memory that one file has taken."""
         self._process = process
         self._channel = channel
         self._numbers = itertools.count(1)
@@ -87,7 +89,9 @@ class Helper:
         try:
             self._send(Job(number=number, filename=filename, size_bytes=size, limits=limits), [content, result])
             async with asyncio.timeout(limits.wall_s + GRACE_S):
-                return await waiting
+                ended = await waiting
+            self.peak_bytes = max(self.peak_bytes, ended.peak_bytes)
+            return ended
         except TimeoutError as error:
             self._process.kill()
             raise ZygoteLost from error

@@ -51,6 +51,11 @@ class Parser:
             await helper.stop()
         self._copier.shutdown()
 
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory that a file in a process of its own has taken, since the helper process was started."""
+        return self._helper.peak_bytes if self._helper is not None else 0
+
     async def confinement(self) -> Confinement:
         """What holds a parsing process on this machine."""
         return (await self._running()).confinement

@@ -8,17 +8,17 @@ from __future__ import annotations
 from penstock.ingest.parse.limits import ParseLimits
 from penstock.ingest.sandbox.child import outcome
 
+MAIL = (
+    b"From: =?utf-8?q?=C3=84?= <a@example.org>\nTo: b@example.org, c@example.org\nSubject: =?utf-8?b?w4Q=?=\n"
+    b"Date: Fri, 23 Dec 2022 12:08:48 -0600\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=B\n\n"
+    b"--B\nContent-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\n=C4\n"
+    b"--B\nContent-Type: text/html\n\n<p>x</p>\n"
+    b"--B\nContent-Type: text/csv\nContent-Disposition: attachment; filename*=utf-8''%C3%84.csv\n"
+    b"Content-Transfer-Encoding: base64\n\nYSxiCjEsMgo=\n"
+    b"--B\nContent-Type: message/rfc822\n\nFrom: d@example.org\nSubject: x\n\ny\n--B--\n"
+)
 SAMPLES = (
-    (
-        "a.eml",
-        b"From: =?utf-8?q?=C3=84?= <a@example.org>\nTo: b@example.org, c@example.org\nSubject: =?utf-8?b?w4Q=?=\n"
-        b"Date: Fri, 23 Dec 2022 12:08:48 -0600\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=B\n\n"
-        b"--B\nContent-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\n=C4\n"
-        b"--B\nContent-Type: text/html\n\n<p>x</p>\n"
-        b"--B\nContent-Type: text/csv\nContent-Disposition: attachment; filename*=utf-8''%C3%84.csv\n"
-        b"Content-Transfer-Encoding: base64\n\nYSxiCjEsMgo=\n"
-        b"--B\nContent-Type: message/rfc822\n\nFrom: d@example.org\nSubject: x\n\ny\n--B--\n",
-    ),
+    ("a.eml", MAIL),
     ("a.md", b"# A\n\n- b\n\n| c | d |\n|---|---|\n| e | f |\n"),
     ("a.html", "<html><head><meta charset='koi8-r'></head><body><p>я</p></body></html>".encode("koi8-r")),
     ("a.txt", "Żółta łódka płynie po jeziorze, a ptaki śpiewają".encode("cp1250")),

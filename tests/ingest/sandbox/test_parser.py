@@ -138,7 +138,7 @@ async def test_cancelling_ends_the_process():
         await parser.parse(WORDS, filename="x.docx")
         (zygote,) = children(os.getpid())
         task = asyncio.create_task(parser.parse(SLOW_PAGE, filename="slow.html"))
-        while not (running := children(zygote)):  # noqa: ASYNC110 - the kernel has no event for it
+        while not (running := children(zygote)):
             await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
