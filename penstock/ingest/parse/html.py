@@ -15,8 +15,8 @@ from penstock.ingest.parse.limits import ParseLimits
 from penstock.ingest.parse.outline import ListItem, Outline
 
 DROPPED = frozenset({
-    "script", "style", "noscript", "template", "svg", "canvas", "iframe", "object", "embed", "head", "select", "datalist",
-    "button", "input", "dialog", "audio", "video", "map", "-comment", "!doctype",
+    "script", "style", "noscript", "template", "svg", "canvas", "iframe", "object", "embed", "head", "select",
+    "datalist", "button", "input", "dialog", "audio", "video", "map", "-comment", "!doctype",
 })  # fmt: skip
 FURNITURE = frozenset({"nav", "aside", "menu"})
 FURNITURE_ROLES = frozenset({"navigation", "banner", "contentinfo", "search", "complementary", "menu", "menubar"})
@@ -26,6 +26,7 @@ BREAKING = frozenset({
     "thead", "td", "th", "tr", "caption", "optgroup", "option",
 })  # fmt: skip
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
+STANDING = BREAKING | HEADINGS.keys() | {"ul", "ol", "li", "pre", "table"}
 LAYOUT_PARTS = ", ".join(f"table {part}" for part in ("h1", "h2", "h3", "h4", "p + p", "pre", "ul", "ol"))
 """A table that holds these arranges a page; it does not list facts in columns."""
 META_CHARSET = re.compile(rb"""(?i)<meta[^>]{0,200}?charset\s*=\s*["']?\s*([a-z0-9_:-]{2,40})""")
@@ -134,25 +135,25 @@ class _Walk:
             self._words.append(node.attributes.get("alt") or "")
         elif tag == "a":
             self._in_link += 1
-        elif tag in HEADINGS:
+        elif tag in STANDING:
             self._flush()
+            return self._enter_standing(node, tag)
+        return True
+
+    def _enter_standing(self, node: LexborNode, tag: str) -> bool:
+        """An element that ends the line before it. Whether to go into it."""
+        if tag in HEADINGS:
             self._end_lists()
             self._heading = HEADINGS[tag]
         elif tag in {"ul", "ol"}:
-            self._flush()
             self._lists.append(_List(ordered=tag == "ol", first=node.attributes.get("start")))
         elif tag == "li":
-            self._flush()
             self._begin_item()
         elif tag == "pre":
-            self._flush()
             self._code(node)
             return False
         elif tag == "table":
-            self._flush()
             return not self._data_table(node)
-        elif tag in BREAKING:
-            self._flush()
         return True
 
     def _leave(self, node: LexborNode) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from penstock.core.errors import BadDocument
 from penstock.ingest.parse.container import Container, core_title
@@ -42,6 +42,15 @@ class _Table:
         self.cell: list[str] = []
         self.repeated_cells = 1
         self.repeated_rows = 1
+
+    def begin(self, name: str, attributes: Mapping[str, str]) -> None:
+        """A row or a cell."""
+        if name == "table-row":
+            self.row = []
+            self.repeated_rows = _count(attributes.get("number-rows-repeated", "1"))
+        else:
+            self.cell = []
+            self.repeated_cells = _count(attributes.get("number-columns-repeated", "1"))
 
 
 class _Reader:
@@ -92,12 +101,8 @@ class _Reader:
             self._end_list()
             self._tables.append(_Table())
             self._sheet = attributes.get("name", "") if len(self._tables) == 1 else self._sheet
-        elif name == "table-row" and self._tables:
-            self._tables[-1].row = []
-            self._tables[-1].repeated_rows = _count(attributes.get("number-rows-repeated", "1"))
-        elif name in {"table-cell", "covered-table-cell"} and self._tables:
-            self._tables[-1].cell = []
-            self._tables[-1].repeated_cells = _count(attributes.get("number-columns-repeated", "1"))
+        elif self._tables and name in {"table-row", "table-cell", "covered-table-cell"}:
+            self._tables[-1].begin(name, attributes)
         elif name == "page":
             self._end_list()
             self._pages += 1

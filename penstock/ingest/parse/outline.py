@@ -19,8 +19,8 @@ LONGEST_HEADING_CHARS = 300
 """A longer one is a paragraph in large letters."""
 MAX_TITLE_CHARS = 300
 GENERATED_TITLE = re.compile(
-    r"(?i)^\W*(untitled|unspecified|anonymous|no title|(document|slide|book|presentation)\s*\d*|microsoft (word|powerpoint|excel)"
-    r"\b.*|powerpoint presentation|.*\.(docx?|xlsx?|pptx?|indd|qxd|tex|dvi|rtf|pmd))\W*$"
+    r"(?i)^\W*(untitled|unspecified|anonymous|no title|(document|slide|book|presentation)\s*\d*|"
+    r"microsoft (word|powerpoint|excel)\b.*|powerpoint presentation|.*\.(docx?|xlsx?|pptx?|indd|qxd|tex|dvi|rtf|pmd))\W*$"
 )
 
 

@@ -89,7 +89,7 @@ class Helper:
         try:
             self._send(Job(number=number, filename=filename, size_bytes=size, limits=limits), [content, result])
             async with asyncio.timeout(limits.wall_s + GRACE_S):
-                ended = await waiting
+                ended: Ended = await waiting
             self.peak_bytes = max(self.peak_bytes, ended.peak_bytes)
             return ended
         except TimeoutError as error:
