@@ -74,6 +74,10 @@ class Metrics:
             buckets=STAGE_BUCKETS_S,
             registry=self.registry,
         )
+        self._declare_work()
+        self._declare_flow()
+
+    def _declare_work(self) -> None:
         self._stages: dict[str, Histogram] = {}
         self.answers = Counter(
             "penstock_answers_total",
@@ -84,6 +88,7 @@ class Metrics:
         self.files = Counter("penstock_files_total", "Files ingested, by outcome.", ["outcome"], registry=self.registry)
         self.chunks = Counter("penstock_chunks_total", "Chunks written to an index.", registry=self.registry)
 
+    def _declare_flow(self) -> None:
         self.batch_items = Histogram(
             "penstock_batch_items",
             "Items that one batch of a stage carried.",
