@@ -209,14 +209,9 @@ def _lateness(samples: Samples, served: Served, *, closed: bool) -> Lateness:
     lag_ms = quantiles(np.maximum(0.0, moments["dispatched_s"] - moments["due_s"]) * 1000)
     warnings: list[str] = []
     if lag_ms and served.latency_ms and lag_ms.p99 > max(LATE_MS, served.latency_ms.p50 / 10):
-        warnings.append(
-            f"The generator was late (p99 {lag_ms.p99:.0f} ms): latencies contain its lag. Give it a core of its own."
-        )
+        warnings.append("The generator was late at times: latencies contain its lag. Give it a core of its own: --pin.")
     if samples.generator_cpu_share > BUSY_SHARE:
-        warnings.append(
-            f"The generator used {samples.generator_cpu_share:.0%} of its core: "
-            "what it could not send was not offered in time."
-        )
+        warnings.append("The generator used up its core: what it could not send in time was not offered in time.")
     if closed:
         warnings.append("Closed loop: callers wait for answers, so overload is hidden. Use it for throughput only.")
     return Lateness(

@@ -79,10 +79,8 @@ def _latency(report: Report, axes: Axes) -> None:
     limit_ms = report.slo.latency_ms
     if highest > limit_ms / 4:
         axes.axhline(limit_ms, color="#666666", linewidth=1)
-        axes.annotate(
-            f"SLO {limit_ms:g} ms", (1, limit_ms), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-            fontsize=9, color="#666666",
-        )  # fmt: skip
+        place, fraction = (0.005, limit_ms), ("axes fraction", "data")
+        axes.annotate(f"SLO {limit_ms:g} ms", place, xycoords=fraction, va="bottom", fontsize=9, color="#666666")
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     shown = [step for step in STEPS if low / 2.5 < step < high * 2.5]
@@ -93,8 +91,8 @@ def _latency(report: Report, axes: Axes) -> None:
     axes.set_xlim(left=0)
     axes.set_xlabel("offered load, requests a second")
     axes.set_ylabel("latency of answered requests, ms")
-    axes.set_title("Latency against load", loc="left", fontweight="bold")
-    axes.legend(frameon=False, ncols=len(report.labels))
+    axes.set_title("Latency against load", loc="left", fontweight="bold", pad=24)
+    axes.legend(frameon=False, ncols=6, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, columnspacing=1.4)
 
 
 def _goodput(report: Report, axes: Axes) -> None:

@@ -1,4 +1,4 @@
-"""A report as tables for the terminal."""
+"""A report as tables for the terminal: medians of the repeats, and their range where it matters most."""
 
 from __future__ import annotations
 
@@ -75,19 +75,20 @@ def text(value: Middle) -> str:
 
 def _runs(report: Report) -> Table:
     streamed = any(trial.figures.served.first_token_ms for trial in report.trials)
-    first_token = ["token p50", "token p99"] if streamed else []
+    of_streams = ["token p50", "token p99"] if streamed else []
     table = _table(
         f"By load. Good: within {report.slo.latency_ms:g} ms; times in ms",
         *["", "asked/s", "offered/s", "answered/s", "good/s", "good %", "p50", "p95", "p99"],
-        *[*first_token, "refused", "failed"],
+        *[*of_streams, "refused", "failed"],
     )
     for label, asked, trials in _rows(report):
         served = [trial.figures.served for trial in trials]
-        cells = [_each(served, read) for read in (_offered, _answered, _goodput, _good_percent)]
-        cells += [_point([each.latency_ms for each in served], point) for point in ("p50", "p95", "p99")]
-        if streamed:
-            cells += [_point([each.first_token_ms for each in served], point) for point in ("p50", "p99")]
-        cells += [_each(served, lambda each: each.rejected), _each(served, lambda each: each.failed)]
+        latency, first_token = [each.latency_ms for each in served], [each.first_token_ms for each in served]
+        cells = [_median(served, _offered), _median(served, _answered), _range(served, _goodput)]
+        cells += [_median(served, _good_percent), _point(latency, "p50"), _point(latency, "p95")]
+        cells += [_points(latency, "p99")]
+        cells += [_point(first_token, "p50"), _points(first_token, "p99")] if streamed else []
+        cells += [_median(served, lambda each: each.rejected), _median(served, lambda each: each.failed)]
         table.add_row(label, asked, *cells)
     return table
 
@@ -104,13 +105,13 @@ def _machine(report: Report) -> Table:
         table.add_row(
             label,
             asked,
-            _each(used, lambda each: each.cpu_cores),
-            _each([trial.cpu_ms_per_answer for trial in trials if trial.cpu_ms_per_answer], lambda each: each),
-            _each(used, lambda each: each.rss_mb_max),
+            _median(used, lambda each: each.cpu_cores),
+            _median([trial.cpu_ms_per_answer for trial in trials if trial.cpu_ms_per_answer], lambda each: each),
+            _median(used, lambda each: each.rss_mb_max),
             _point([trial.figures.alive_ms for trial in trials], "p99"),
-            _each(lags, lambda each: each),
+            _median(lags, lambda each: each),
             _point([trial.figures.generator.lag_ms for trial in trials], "p99"),
-            _each([trial.figures.generator.cpu_share for trial in trials], lambda each: each),
+            _median([trial.figures.generator.cpu_share for trial in trials], lambda each: each),
         )
     return table
 
@@ -125,13 +126,13 @@ def _parts(report: Report) -> Table:
             parts = [part for trial in trials for part in trial.figures.parts if part.name == name]
             latency = [_point([part.latency_ms for part in parts], point) for point in ("p50", "p99")]
             first_token = [_point([part.first_token_ms for part in parts], point) for point in ("p50", "p99")]
-            counts = [_each(parts, lambda each: each.rejected), _each(parts, lambda each: each.failed)]
+            counts = [_median(parts, lambda each: each.rejected), _median(parts, lambda each: each.failed)]
             table.add_row(
                 label,
                 asked,
                 name,
-                _each(parts, _offered),
-                _each(parts, _good_percent),
+                _median(parts, _offered),
+                _median(parts, _good_percent),
                 *latency,
                 *first_token,
                 *counts,
@@ -145,8 +146,8 @@ def _stages(report: Report) -> Table:
         for stage in dict.fromkeys(stage for trial in trials for stage in trial.figures.stages_ms):
             measured = [trial.figures.stages_ms.get(stage) for trial in trials]
             batches = [trial.batch_items[stage] for trial in trials if stage in trial.batch_items]
-            cells = [_point(measured, point) for point in ("p50", "p95", "p99")]
-            table.add_row(label, asked, stage, *cells, _each(batches, lambda each: each))
+            cells = [_point(measured, "p50"), _point(measured, "p95"), _points(measured, "p99")]
+            table.add_row(label, asked, stage, *cells, _median(batches, lambda each: each))
     return table
 
 
@@ -219,13 +220,22 @@ def _told(refused: Refused) -> str:
     return f"{refused.retry_after_missing} without, {refused.retry_after_wrong} not an integer"
 
 
-def _each(values: Sequence[T], read: Callable[[T], float]) -> str:
+def _median(values: Sequence[T], read: Callable[[T], float]) -> str:
+    return _number(middle([read(value) for value in values]).median) if values else ""
+
+
+def _range(values: Sequence[T], read: Callable[[T], float]) -> str:
     return text(middle([read(value) for value in values])) if values else ""
 
 
 def _point(values: Sequence[Quantiles | None], point: str) -> str:
-    there = [getattr(value, point) for value in values if value is not None]
-    return text(middle(there)) if there else ""
+    there = [value for value in values if value is not None]
+    return _median(there, lambda value: float(getattr(value, point)))
+
+
+def _points(values: Sequence[Quantiles | None], point: str) -> str:
+    there = [value for value in values if value is not None]
+    return _range(there, lambda value: float(getattr(value, point)))
 
 
 def _number(value: float) -> str:

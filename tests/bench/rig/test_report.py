@@ -61,7 +61,7 @@ def shown(report: Report, width: int = 120) -> str:
 def test_the_tables_say_what_was_measured() -> None:
     text = shown(report_of([trial_of("", 20.0, 12.0), trial_of("", 20.0, 14.0)], Capacity("", 0, 160.0, 176.0)))
 
-    assert re.search(r"20\s+20\s+20\s+20\s+100\s+13 \(12–14\)", text)
+    assert re.search(r"20\s+20\s+20\s+20\s+100\s+13\s+13\s+13 \(12–14\)", text)
     assert "embed" in text
     assert "Capacity: 160/s with 99% of requests within 100 ms; 176/s was too much." in text
     assert "p99 rests on as few as 200 answers" in text
