@@ -113,7 +113,7 @@ async def test_before_start_and_after_stop(folder):
 async def test_a_caller_who_leaves_takes_the_rest_of_his_batches_along(embedder):
     many = [tiny.words(40, seed=number) for number in range(3_000)]
     bulk = asyncio.create_task(embedder.embed(many, context(priority="ingestion")))
-    while embedder.totals().batches == 0:  # noqa: ASYNC110 - threads count batches; no event tells of them
+    while embedder.totals().batches == 0:
         await asyncio.sleep(0)
     bulk.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -126,7 +126,7 @@ async def test_a_caller_who_leaves_takes_the_rest_of_his_batches_along(embedder)
 async def test_a_question_overtakes_a_bulk_call(embedder):
     many = [tiny.words(40, seed=number) for number in range(3_000)]
     bulk = asyncio.create_task(embedder.embed(many, context(priority="ingestion")))
-    while embedder.totals().batches == 0:  # noqa: ASYNC110 - threads count batches; no event tells of them
+    while embedder.totals().batches == 0:
         await asyncio.sleep(0)
     await embedder.embed(["w1 w2"], context())
     assert not bulk.done()

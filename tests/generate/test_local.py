@@ -32,7 +32,7 @@ async def answer(engine: LocalGenerator, prompt: Prompt) -> str:
 
 async def freed(engine: LocalGenerator) -> None:
     async with asyncio.timeout(2.0):
-        while engine.sequences:  # noqa: ASYNC110 - the step thread tells nobody when a sequence is freed
+        while engine.sequences:
             await asyncio.sleep(0.001)
 
 
