@@ -67,7 +67,9 @@ async def test_every_row_of_the_manifest():
             right = ended == "text" and not lost if row["expect"] == "text" else ended in REASONS[row["expect"]]
             right = right or (row["expect"] == "text-or-error" and ended == "text" and not lost)
             print(
-                f"{'ok   ' if right else 'WRONG'} {row['expect']:13} {ended:11} {took * 1000:6.0f} ms {row['file']} {lost or ''}"
+                f"{'ok   ' if right else 'WRONG'} {row['expect']:13} {ended:11} {took * 1000:6.0f} ms",
+                row["file"],
+                lost or "",
             )
             if not right or took > WALL_S:
                 wrong.append(f"{row['file']}: expected {row['expect']}, ended as {ended}, without {lost}")

@@ -61,8 +61,8 @@ CODE_NAMES = {
         "c": ".c .h", "cpp": ".cc .cpp .cxx .hpp .hh", "csharp": ".cs", "go": ".go", "rust": ".rs", "ruby": ".rb",
         "php": ".php", "swift": ".swift", "kotlin": ".kt .kts", "scala": ".scala", "shell": ".sh .bash .zsh",
         "powershell": ".ps1 .psm1 .psd1", "sql": ".sql", "r": ".r", "lua": ".lua", "perl": ".pl .pm",
-        "css": ".css .scss", "yaml": ".yaml .yml", "toml": ".toml", "ini": ".ini .cfg .conf", "dockerfile": ".dockerfile",
-        "make": ".mk",
+        "css": ".css .scss", "yaml": ".yaml .yml", "toml": ".toml", "ini": ".ini .cfg .conf",
+        "dockerfile": ".dockerfile", "make": ".mk",
         "proto": ".proto", "graphql": ".graphql", "haskell": ".hs", "elixir": ".ex .exs", "dart": ".dart",
         "vue": ".vue", "terraform": ".tf", "tex": ".tex", "diff": ".diff .patch", "batch": ".bat .cmd",
     }.items()

@@ -170,15 +170,13 @@ class _Walk:
             self._flush()
 
     def _is_furniture(self, node: LexborNode, tag: str) -> bool:
-        if tag in {"-text", "html", "body"}:
+        if not self._drop_furniture or tag in {"html", "body"}:
             return False
         attributes = node.attributes
         if not attributes and tag not in FURNITURE:
             return False
         if "hidden" in attributes or attributes.get("aria-hidden") == "true":
             return tag != "a"
-        if not self._drop_furniture:
-            return False
         if tag in FURNITURE or (attributes.get("role") or "") in FURNITURE_ROLES:
             return True
         names = f"{attributes.get('class') or ''} {attributes.get('id') or ''}"
@@ -186,9 +184,10 @@ class _Walk:
 
     def _text(self, text: str) -> None:
         if text.isspace():
-            self._words.append(" ")
+            if self._words:
+                self._words.append(" ")
         elif text:
-            self._words.append(SPACE.sub(" ", text))
+            self._words.append(SPACE.sub(" ", text) if "\n" in text or "  " in text or "\t" in text else text)
             if self._in_link:
                 self._linked_chars += len(text)
 

@@ -20,12 +20,15 @@ LONGEST_HEADING_CHARS = 300
 MAX_TITLE_CHARS = 300
 GENERATED_TITLE = re.compile(
     r"(?i)^\W*(untitled|unspecified|anonymous|no title|(document|slide|book|presentation)\s*\d*|"
-    r"microsoft (word|powerpoint|excel)\b.*|powerpoint presentation|.*\.(docx?|xlsx?|pptx?|indd|qxd|tex|dvi|rtf|pmd))\W*$"
+    r"microsoft (word|powerpoint|excel)\b.*|powerpoint presentation|"
+    r".*\.(docx?|xlsx?|pptx?|indd|qxd|tex|dvi|rtf|pmd))\W*$"
 )
 
 
 def clean(text: str) -> str:
     """Without characters that are no text, and with line feeds for all line ends."""
+    if text.isascii() and text.isprintable():
+        return text  # most pieces of text are, and nothing in them needs cleaning
     text = LINE_ENDS.sub("\n", text)
     if UNWANTED.search(text):
         text = UNWANTED.sub("", text)
@@ -78,8 +81,13 @@ class Outline:
             self._add("heading", text, level=min(6, max(1, level)))
 
     def paragraph(self, text: str) -> None:
-        lines = (SPACES.sub(" ", line).strip() for line in clean(text).split("\n"))
-        self._add("paragraph", "\n".join(line for line in lines if line))
+        text = clean(text)
+        if "\n" in text or not text.isascii():
+            lines = (SPACES.sub(" ", line).strip() for line in text.split("\n"))
+            text = "\n".join(line for line in lines if line)
+        else:
+            text = " ".join(text.split())
+        self._add("paragraph", text)
 
     def list(self, items: Iterable[ListItem]) -> None:
         lines: list[str] = []
@@ -157,9 +165,7 @@ class Outline:
 
 
 def _cell(text: str) -> str:
-    # Most cells are short and plain: nothing in them needs cleaning.
-    line = " ".join(text.split()) if text.isascii() and text.isprintable() else one_line(text)
-    return line.replace("|", "\\|")
+    return one_line(text).replace("|", "\\|")
 
 
 def _width(row: Sequence[str]) -> int:

@@ -63,7 +63,8 @@ def test_docx_leaves_out_deleted_text_and_second_versions():
 def test_pptx_slides_are_pages():
     shape = makers.pptx_shape
     group = f"<p:grpSp>{shape(['grouped'])}</p:grpSp>"
-    table = "<a:tbl><a:tr><a:tc><a:p><a:r><a:t>k</a:t></a:r></a:p></a:tc><a:tc><a:p><a:r><a:t>v</a:t></a:r></a:p></a:tc></a:tr></a:tbl>"
+    table = "<a:tbl><a:tr><a:tc><a:p><a:r><a:t>k</a:t></a:r></a:p></a:tc>"
+    table += "<a:tc><a:p><a:r><a:t>v</a:t></a:r></a:p></a:tc></a:tr></a:tbl>"
     document = read(
         makers.pptx(
             [
@@ -84,10 +85,13 @@ def test_pptx_slides_are_pages():
 
 
 def test_xlsx_values_are_shown_as_people_see_them():
-    styles = '<styleSheet><numFmts><numFmt numFmtId="170" formatCode="dd/mm/yyyy"/></numFmts><cellXfs><xf numFmtId="0"/><xf numFmtId="170"/><xf numFmtId="9"/></cellXfs></styleSheet>'
+    styles = '<styleSheet><numFmts><numFmt numFmtId="170" formatCode="dd/mm/yyyy"/></numFmts>'
+    styles += '<cellXfs><xf numFmtId="0"/><xf numFmtId="170"/><xf numFmtId="9"/></cellXfs></styleSheet>'
     rows = (
-        '<row r="1"><c r="B1" t="s"><v>0</v></c><c r="C1" t="s"><v>1</v></c><c r="D1" t="inlineStr"><is><t>Share</t></is></c></row>'
-        '<row r="2"><c r="B2" s="1"><v>45292</v></c><c r="C2"><v>0.30000000000000004</v></c><c r="D2" s="2"><v>0.25</v></c></row>'
+        '<row r="1"><c r="B1" t="s"><v>0</v></c><c r="C1" t="s"><v>1</v></c>'
+        '<c r="D1" t="inlineStr"><is><t>Share</t></is></c></row>'
+        '<row r="2"><c r="B2" s="1"><v>45292</v></c>'
+        '<c r="C2"><v>0.30000000000000004</v></c><c r="D2" s="2"><v>0.25</v></c></row>'
         '<row r="900000"><c r="XFD900000" t="b"><v>1</v></c></row>'
     )
     document = read(makers.xlsx({"Data": rows, "Empty": ""}, strings=["Day", "Sum"], styles=styles), "x.xlsx")
@@ -151,7 +155,8 @@ def test_odt_keeps_structure():
 
 def test_ods_and_odp():
     sheet = (
-        "<o:spreadsheet><table:table table:name='Cups'><table:table-row><table:table-cell table:number-columns-repeated='2'>"
+        "<o:spreadsheet><table:table table:name='Cups'><table:table-row>"
+        "<table:table-cell table:number-columns-repeated='2'>"
         "<text:p>a</text:p></table:table-cell></table:table-row></table:table></o:spreadsheet>"
     )
     assert shown(read(makers.odf("spreadsheet", sheet))) == [

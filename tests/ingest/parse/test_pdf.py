@@ -63,7 +63,8 @@ def test_tables_without_rules_keep_rows_and_empty_cells():
         for column, cell in enumerate(cells)
         if cell
     )
-    table = "| Code | Place | Count |\n| --- | --- | --- |\n| SKU-1 | A-12 | 450 |\n| SKU-2 |  | 780 |\n| SKU-3 | C-15 | 9 |"
+    table = "| Code | Place | Count |\n| --- | --- | --- |\n| SKU-1 | A-12 | 450 |\n"
+    table += "| SKU-2 |  | 780 |\n| SKU-3 | C-15 | 9 |"
     assert shown(read(pdf([content]))) == [("table", table)]
 
 

@@ -10,8 +10,9 @@ from tests.ingest.reading import read, shown, text_of
 
 def test_markdown_keeps_structure():
     document = read(
-        '---\ntitle: "The guide"\nms.date: 2024-01-02\nrating: 4.5\ndraft: true\n---\n# Start\n\nSome *text* with [a link]'
-        "(http://x/) and ![a picture](p.png).\n\n- one\n- two\n  1. deep\n\n| a | b |\n|---|---|\n| 1 | `x` |\n\n"
+        '---\ntitle: "The guide"\nms.date: 2024-01-02\nrating: 4.5\ndraft: true\n---\n# Start\n\nSome *text* '
+        "with [a link](http://x/) and "
+        "![a picture](p.png).\n\n- one\n- two\n  1. deep\n\n| a | b |\n|---|---|\n| 1 | `x` |\n\n"
         "```python\nprint('<b>')\n```\n\n> quoted\n",
         "guide.md",
     )
@@ -29,7 +30,8 @@ def test_markdown_keeps_structure():
 
 def test_markdown_leaves_out_scripts_and_keeps_tables_in_html():
     document = read(
-        "# T\n\n<script>alert('no')</script>\n\n<table><tr><th>k</th><th>v</th></tr><tr><td>1</td><td>2</td></tr></table>\n",
+        "# T\n\n<script>alert('no')</script>\n\n"
+        "<table><tr><th>k</th><th>v</th></tr><tr><td>1</td><td>2</td></tr></table>\n",
         "a.md",
     )
     assert shown(document)[1:] == [("table", "| k | v |\n| --- | --- |\n| 1 | 2 |")]
@@ -86,7 +88,8 @@ def test_text_keeps_paragraphs_and_lists():
 def test_html_keeps_the_main_content():
     page = """<!doctype html><html><head><title>Ducks</title><style>p{}</style></head><body>
     <nav><a href=/>Home</a></nav><div class="sidebar menu"><ul><li><a href=a>A</a><li><a href=b>B</a></ul></div>
-    <main><h1>Ducks</h1><p>Adult ducks are <b>fast</b> fliers.<br>Very fast, they are, and they are known for it widely.</p>
+    <main><h1>Ducks</h1><p>Adult ducks are <b>fast</b> fliers.<br>Very fast,
+    they are, and they are known for it widely.</p>
     <ul><li>one<ul><li>inner</ul><li>two</ul><ol start=3><li>three<li>four</ol>
     <table><caption>Weights</caption><tr><th>Kind</th><th>Weight</th></tr><tr><td>Small</td><td>1</td></tr></table>
     <pre class="language-js">let a = 1;\n  let b;</pre><p hidden>secret</p><script>var x = 'no';</script></main>
@@ -159,13 +162,15 @@ def test_json_that_is_cut_off_is_read_as_text():
 
 def test_json_lines_and_notebooks():
     assert shown(read('{"a": 1}\n{"a": 2}\n', "a.jsonl")) == [("paragraph", "a: 1"), ("paragraph", "a: 2")]
-    notebook = '{"nbformat": 4, "cells": [{"cell_type": "markdown", "source": ["# T\\n", "x"]}, {"cell_type": "code", "source": "y=1"}]}'
+    notebook = '{"nbformat": 4, "cells": [{"cell_type": "markdown", "source": ["# T\\n", "x"]}, '
+    notebook += '{"cell_type": "code", "source": "y=1"}]}'
     assert shown(read(notebook, "a.ipynb")) == [("heading1", "T"), ("paragraph", "x"), ("code", "```\ny=1\n```")]
 
 
 def test_xml_elements_have_their_names():
     document = read(
-        "<?xml version='1.0'?><w><c code='x'><name>Canada</name><capital>Ottawa</capital></c><p>It is <b>very</b> cold.</p></w>",
+        "<?xml version='1.0'?><w><c code='x'><name>Canada</name><capital>Ottawa</capital></c>"
+        "<p>It is <b>very</b> cold.</p></w>",
         "a.xml",
     )
     assert shown(document) == [("paragraph", "name: Canada\ncapital: Ottawa"), ("paragraph", "It is very cold.")]
@@ -177,7 +182,8 @@ def test_xml_of_another_encoding_than_it_says():
 
 
 def test_rich_text():
-    text = r"{\rtf1\ansi\ansicpg1252{\fonttbl{\f0 Arial;}}\f0 Gr\'f6\'dfe \u8364? 5\par Second \b bold\b0\par \trowd a\cell b\cell\row c\cell d\cell\row\pard End\par}"
+    text = r"{\rtf1\ansi\ansicpg1252{\fonttbl{\f0 Arial;}}\f0 Gr\'f6\'dfe \u8364? 5\par Second \b bold\b0\par "
+    text += r"\trowd a\cell b\cell\row c\cell d\cell\row\pard End\par}"
     assert shown(read(text, "a.rtf")) == [
         ("paragraph", "Größe € 5"),
         ("paragraph", "Second bold"),

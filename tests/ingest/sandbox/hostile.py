@@ -105,16 +105,12 @@ def _xml(secret: str, port: int) -> Group:
     )
     yield "laughs.docx", lambda: makers.ooxml("word/document.xml", {"word/document.xml": bomb}), "unsupported"
     yield "local.docx", lambda: makers.ooxml("word/document.xml", {"word/document.xml": local}), "unsupported"
-    yield "remote.svg", lambda: f'<svg><image href="http://127.0.0.1:{port}/i"/><text>words</text></svg>'.encode(), FINE
-    yield (
-        "remote.html",
-        lambda: (
-            f'<html><body><img src="http://127.0.0.1:{port}/i"><iframe src="file://{secret}"></iframe>words'.encode()
-        ),
-        FINE,
-    )
+    yield "remote.svg", f'<svg><image href="http://127.0.0.1:{port}/i"/><text>words</text></svg>'.encode, FINE
+    page = f'<html><body><img src="http://127.0.0.1:{port}/i"><iframe src="file://{secret}"></iframe>words'
+    yield "remote.html", page.encode, FINE
+    paragraph = f'<w:document xmlns:w="{makers.W}"><w:body>{docx_paragraph("words")}</w:body></w:document>'
     yield "template.docx", lambda: makers.ooxml("word/document.xml", {
-        "word/document.xml": f'<w:document xmlns:w="{makers.W}"><w:body>{docx_paragraph("words")}</w:body></w:document>',
+        "word/document.xml": paragraph,
         "word/_rels/document.xml.rels": makers.relations(("a", "attachedTemplate", f"http://127.0.0.1:{port}/t")),
     }), FINE  # fmt: skip
 
@@ -148,7 +144,8 @@ def _pdfs() -> Group:
         "fine corrupt too_large empty timeout",
     )
     yield "form-loop.pdf", lambda: makers.pdf(["/X Do"], extra={
-        3: b"<< /Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << /XObject << /X 3 0 R >> >> /Length 5 >>\nstream\n/X Do\nendstream",
+        3: b"<< /Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << /XObject << /X 3 0 R >> >> /Length 5 >>\n"
+        b"stream\n/X Do\nendstream",
     }), "fine empty corrupt no_text"  # fmt: skip
     yield (
         "deep-arrays.pdf",
@@ -195,8 +192,7 @@ def _texts() -> Group:
 
 def _nested_parts(depth: int) -> bytes:
     lines = [b"From: a@example.org\nSubject: x"]
-    for level in range(depth):
-        lines.append(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d" % (level, level))
+    lines += [b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d" % (level, level) for level in range(depth)]
     return b"\n".join([*lines, b"Content-Type: text/plain\n\nwords\n"])
 
 
