@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from penstock.catalog.database import Database
+from penstock.catalog.keys import Keys
 from penstock.catalog.ledger import Ledger
 from penstock.catalog.stores import Stores
 from penstock.config import Settings
@@ -53,6 +54,7 @@ class Penstock:
         self._database = Database(path=folder / CATALOG_FILE, busy_timeout_s=settings.catalog.busy_timeout_s)
         self.stores = Stores(database=self._database)
         self.ledger = Ledger(database=self._database)
+        self.keys = Keys(database=self._database)
         self.encoder = OpenVinoEmbedder(
             model=settings.embed.model,
             revision=settings.embed.revision,

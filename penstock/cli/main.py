@@ -16,7 +16,8 @@ import typer
 import uvloop
 
 from penstock import __version__
-from penstock.cli import ask, bench, doctor, ingest, serve, show
+from penstock.catalog.keys import Scope
+from penstock.cli import ask, bench, doctor, ingest, keys, serve, show
 from penstock.cli.session import Session
 from penstock.config import load_settings
 from penstock.core.errors import BadSetting, InvalidRequest, PenstockError, Setup
@@ -33,6 +34,8 @@ app = typer.Typer(
 )
 config_app = typer.Typer(no_args_is_help=True, help="Settings: what they are and where each came from.")
 app.add_typer(config_app, name="config")
+keys_app = typer.Typer(no_args_is_help=True, help="API keys: who may call. The first one closes the server to others.")
+app.add_typer(keys_app, name="keys")
 app.add_typer(bench.app, name="bench")
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder that keeps stores, the catalog and models.")]
@@ -150,6 +153,44 @@ def config_show(data: Data = None, config: Config = None, as_json: Json = False)
     """Print every setting, its value and where it came from."""
     session = _session(data, config)
     _run(lambda: show.settings(session, as_json=as_json))
+
+
+@keys_app.command("create")
+def keys_create(
+    name: Annotated[str, typer.Option("--name", help="What it is for.")] = "",
+    tenant: Annotated[str, typer.Option("--tenant", help="Whose stores and files it sees.")] = "default",
+    scope: Annotated[Scope, typer.Option("--scope", help="The most it may do.")] = "read",
+    group: Annotated[list[str] | None, typer.Option("--group", help="Sees its documents too.")] = None,
+    expires_days: Annotated[float | None, typer.Option("--expires-days", min=0, help="Ends by itself.")] = None,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Make a key and print it, once.
+
+    penstock keys create --name reports --scope write --group finance --expires-days 90
+    """
+    session = _session(data, config)
+    groups = group or []
+    made = keys.create(session, name=name, tenant=tenant, scope=scope, groups=groups, expires_days=expires_days)
+    _run(lambda: uvloop.run(made))
+
+
+@keys_app.command("list")
+def keys_list(as_json: Json = False, data: Data = None, config: Config = None) -> None:
+    """List the keys, by what may be shown of them."""
+    session = _session(data, config)
+    _run(lambda: uvloop.run(keys.show(session, as_json=as_json)))
+
+
+@keys_app.command("revoke")
+def keys_revoke(
+    key: Annotated[str, typer.Argument(help="Its id, or its prefix as listed.")],
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """End a key. A running server refuses it within five seconds."""
+    session = _session(data, config)
+    _run(lambda: uvloop.run(keys.revoke(session, key.rstrip("…"))))
 
 
 @app.command()

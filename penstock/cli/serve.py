@@ -6,20 +6,24 @@ import asyncio
 import socket
 import sys
 import webbrowser
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from penstock.assemble import Penstock
+from penstock.catalog.keys import hash_of, read_secret
 from penstock.cli.ingest import read_into
+from penstock.cli.keys import there_are_keys
 from penstock.cli.session import OWNER, Session
 from penstock.config import Settings
 from penstock.gateway.app import create_app
-from penstock.gateway.auth import require_loopback
+from penstock.gateway.auth import is_loopback, require_loopback
+from penstock.gateway.keys import KeyAuthenticator
 from penstock.gateway.readiness import Readiness
 from penstock.gateway.serve import bind, make_server
-from penstock.run.worker import UploadWorker
 from penstock.pipeline.suggest import suggest
+from penstock.run.worker import UploadWorker
 
 FIRST_QUESTION = "What do these documents say?"
 
@@ -36,7 +40,8 @@ async def up(session: Session, paths: list[Path], store_name: str, *, open_page:
 
 async def _serve(session: Session, *, paths: list[Path], store_name: str, open_page: bool) -> int:
     settings = session.settings.server
-    require_loopback(settings.host)
+    if not is_loopback(settings.host) and not await there_are_keys(session):
+        require_loopback(settings.host)
     # The port is taken first: nothing is opened or read for a server that could not listen.
     bound = bind(host=settings.host, port=settings.port)
     try:
@@ -46,6 +51,8 @@ async def _serve(session: Session, *, paths: list[Path], store_name: str, open_p
                 await read_into(penstock, session, paths, store_name)
             example = settings.example_question or await _example(penstock, session)
             readiness = Readiness()
+            secret = await asyncio.to_thread(read_secret, Path(session.settings.data_dir))
+            authenticator = KeyAuthenticator(keys=penstock.keys, hash_of=partial(hash_of, secret=secret))
             app = create_app(
                 questions=penstock.questions,
                 stores=penstock.stores,
@@ -55,10 +62,12 @@ async def _serve(session: Session, *, paths: list[Path], store_name: str, open_p
                 readiness=readiness,
                 uploads=penstock.uploads,
                 max_chunk_tokens=penstock.encoder.tokenizer.max_tokens,
+                authenticator=authenticator,
             )
             server = make_server(app=app, settings=settings, readiness=readiness)
             worker = UploadWorker(work=penstock.uploads.work)
             worker.start()
+            await authenticator.start()
             try:
                 serving = asyncio.create_task(server.serve(sockets=[bound]), name="serve")
                 readiness.ready()
@@ -67,6 +76,7 @@ async def _serve(session: Session, *, paths: list[Path], store_name: str, open_p
                     await asyncio.to_thread(webbrowser.open, address)
                 await serving
             finally:
+                await authenticator.stop()
                 await worker.stop()
     finally:
         bound.close()

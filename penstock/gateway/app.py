@@ -99,5 +99,11 @@ def _description(operations: Sequence[Operation]) -> Operation:
         return reply
 
     return Operation(
-        method="GET", path="/openapi.json", name="openapi", summary="This description.", handle=get, described=False
+        method="GET",
+        path="/openapi.json",
+        name="openapi",
+        summary="This description.",
+        handle=get,
+        described=False,
+        scope=None,
     )

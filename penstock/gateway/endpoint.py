@@ -10,7 +10,8 @@ from starlette.types import Receive, Scope, Send
 
 from penstock.config import ServerSettings
 from penstock.core.context import MONOTONIC, Context
-from penstock.core.errors import InvalidRequest, UnsupportedParameter
+from penstock.core.errors import Forbidden, InvalidRequest, Unauthenticated, UnsupportedParameter
+from penstock.core.types import Principal
 from penstock.gateway.auth import Authenticator
 from penstock.gateway.doors import Doors
 from penstock.gateway.operation import Call, Operation
@@ -19,6 +20,7 @@ from penstock.gateway.receive import converted, decoded, read_json_body
 from penstock.gateway.reply import Reply
 from penstock.gateway.stream import stream
 
+ANYBODY = Principal(tenant="", scopes=())
 TIMEOUT_HEADER = b"x-request-timeout"
 
 
@@ -37,7 +39,7 @@ class Endpoint:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        principal = self._authenticator.authenticate(scope)
+        principal = self._principal(scope)
         query = self._query(scope["query_string"])
         body: Any = None
         if self._decoder is not None:
@@ -66,6 +68,18 @@ class Endpoint:
             await reply.send(send)
         else:
             await stream(reply, send, presence=presence, request_id=call.ctx.request_id)
+
+    def _principal(self, scope: Scope) -> Principal:
+        needed = self._operation.scope
+        try:
+            principal = self._authenticator.authenticate(scope)
+        except Unauthenticated:
+            if needed is None:
+                return ANYBODY
+            raise
+        if needed is not None and needed not in principal.scopes:
+            raise Forbidden(f"This key does not have the scope '{needed}'.")
+        return principal
 
     def _query(self, query_string: bytes) -> Any:
         if not query_string and self._operation.query is None:

@@ -175,7 +175,7 @@ async def test_a_wrong_field_of_a_search_is_named(reader: httpx.AsyncClient, bod
         ("GET", "/v1/models/", 404),
         ("GET", "/../etc/passwd", 404),
         ("POST", "/v1/models", 405),
-        ("DELETE", "/v1/vector_stores/rivers", 405),
+        ("DELETE", "/v1/vector_stores", 405),
         ("GET", CHAT, 405),
         ("OPTIONS", CHAT, 405),
     ],

@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import client_of
 
 from penstock.core.errors import RateLimited, StageUnavailable
+from tests.gateway.conftest import client_of
 from tests.gateway.events import events_of, text_of
 from tests.gateway.world import RIVERS, Scripted, World
 

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from conftest import client_of
-
+from tests.gateway.conftest import client_of
 from tests.gateway.world import World
 
 SEARCH = "/v1/vector_stores/rivers/search"

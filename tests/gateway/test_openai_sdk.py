@@ -108,7 +108,7 @@ def test_the_synchronous_client_too(filled: Any, tmp_path: Any) -> None:
     import shutil
     import threading
 
-    from world import World
+    from tests.gateway.world import World
 
     started, port, stop = threading.Event(), [0], [lambda: None]
 

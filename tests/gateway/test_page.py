@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from handbook import HANDBOOK
-from world import Live, Scripted
+
+from tests.gateway.handbook import HANDBOOK
+from tests.gateway.world import Live, Scripted
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 playwright_api = pytest.importorskip("playwright.async_api") if os.environ.get("CI") != "true" else None

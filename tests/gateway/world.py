@@ -24,13 +24,18 @@ from penstock.core.errors import NotFound
 from penstock.core.ports import Generator, TextKind
 from penstock.core.types import Chunk, Delta, Entry, FileRecord, Principal, Prompt, Store, Usage, Vectors
 from penstock.gateway.app import create_app
+from penstock.gateway.auth import Authenticator
 from penstock.gateway.readiness import Readiness
 from penstock.gateway.serve import bind, make_server
 from penstock.generate.extractive.engine import ExtractiveGenerator
 from penstock.pipeline.directory import IndexDirectory
 from penstock.pipeline.question import QuestionPipeline
+from penstock.pipeline.uploads import Uploads
+from penstock.run.worker import UploadWorker
 from penstock.search.edge import EdgeIndex
 from penstock.telemetry.metrics import Metrics
+from tests.hashing import WordTokenizer
+from tests.uploads import PlainReader
 
 DIMENSION = 64
 
@@ -135,6 +140,7 @@ class World:
         engine: Scripted | None = None,
         first: str = "extractive",
         flow: FlowSettings | None = None,
+        authenticator: Authenticator | None = None,
         **server: object,
     ) -> None:
         self.folder = folder
@@ -159,6 +165,17 @@ class World:
             metrics=self.metrics,
             max_question_chars=self.settings.server.max_question_chars,
         )
+        self.uploads = Uploads(
+            folder=folder,
+            database=self._database,
+            indexes=self.indexes,
+            embedder=self.embedder,
+            make_reader=PlainReader,
+            metrics=self.metrics,
+            max_bytes=self.settings.ingest.max_file_bytes,
+            min_free_bytes=0,
+        )
+        self._worker = UploadWorker(work=self.uploads.work)
         self.app = create_app(
             questions=self.questions,
             stores=self.stores,
@@ -166,10 +183,16 @@ class World:
             metrics=self.metrics,
             settings=self.settings,
             readiness=self.readiness,
+            uploads=self.uploads,
+            max_chunk_tokens=WordTokenizer.max_tokens,
+            authenticator=authenticator,
         )
 
     async def start(self) -> None:
         await self._database.start()
+        await self.uploads.start_before_stores()
+        await self.uploads.start_after_stores()
+        self._worker.start()
         self.readiness.ready()
 
     async def fill(self) -> None:
@@ -181,6 +204,7 @@ class World:
         return derived_id("default", "rivers")
 
     async def stop(self) -> None:
+        await self._worker.stop()
         await self.indexes.stop()
         await self._database.stop()
 

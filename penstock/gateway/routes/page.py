@@ -59,6 +59,7 @@ class Page:
                 query=PageQuery,
                 media=_kind(path),
                 described=False,
+                scope=None,
             )
             for path in self._replies
         ]

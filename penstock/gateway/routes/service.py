@@ -29,6 +29,7 @@ class Service:
                 summary="Whether the process is alive.",
                 handle=self.alive,
                 answer=Health,
+                scope=None,
             ),
             Operation(
                 method="GET",
@@ -37,6 +38,7 @@ class Service:
                 summary="Whether the process wants requests: 503 while it starts and stops.",
                 handle=self.ready,
                 answer=Health,
+                scope=None,
             ),
             Operation(
                 method="GET",
@@ -45,6 +47,7 @@ class Service:
                 summary="Metrics in the text format of Prometheus.",
                 handle=self.metrics,
                 media="text/plain",
+                scope="admin",
             ),
         ]
 
