@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import suppress
+from tempfile import TemporaryFile
 
 import msgspec
 
@@ -72,23 +73,24 @@ async def run(job: Job, *, address: Address, control: Control, slo: Slo, label: 
 
 async def generate(job: Job) -> Samples:
     """Let a process of its own send the load. Raises StageUnavailable with what it said."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "penstock.bench.generator",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        data, said = await process.communicate(msgspec.json.encode(job))
-    finally:
-        if process.returncode is None:
-            process.kill()
+    # Files, not pipes: with uvloop, megabytes that a process wrote just before it ended may come through cut short.
+    with TemporaryFile() as asked, TemporaryFile() as seen, TemporaryFile() as said:
+        asked.write(msgspec.json.encode(job))
+        asked.seek(0)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "penstock.bench.generator", stdin=asked, stdout=seen, stderr=said
+        )
+        try:
             await process.wait()
-    if process.returncode != 0:
-        raise StageUnavailable("load generator", said.decode("utf-8", "replace").strip()[-2000:])
-    return unpack(data)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        seen.seek(0)
+        said.seek(0)
+        if process.returncode != 0:
+            raise StageUnavailable("load generator", said.read().decode("utf-8", "replace").strip()[-2000:])
+        return unpack(seen.read())
 
 
 def _grown(before: Scrape | None, after: Scrape | None, name: str, *, factor: float = 1.0) -> dict[str, Spread]:

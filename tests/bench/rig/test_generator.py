@@ -7,6 +7,7 @@ import socket
 import sys
 
 import pytest
+import uvloop
 
 from penstock.bench.connection import Pool, now_s
 from penstock.bench.figures import Figures, Slo, figures
@@ -117,6 +118,19 @@ async def test_a_connection_that_the_server_closed_while_idle_costs_no_request()
 
     assert [flight.end for flight in answered] == ["ok", "ok"]
     assert [flight.resent for flight in answered] == [False, True]
+
+
+def test_many_samples_come_through_whole() -> None:
+    """Under uvloop, as the command runs: a pipe cut such answers short."""
+
+    async def flooded() -> int:
+        load = Load(streams=(Stream(arrivals="constant", rate=60_000),), duration_s=0.5, warmup_s=0.0)
+        async with listening(Stalling()) as port:
+            target = Target(host="127.0.0.1", port=port, store="s")
+            job = Job(load=load, questions=built_in(), target=target, give_up_s=0.2, connections=4, most_connections=4)
+            return len(await generate(job))
+
+    assert uvloop.run(flooded()) == 30_000
 
 
 async def test_a_fault_of_the_generator_is_no_measurement() -> None:
