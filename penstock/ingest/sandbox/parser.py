@@ -15,7 +15,7 @@ import msgspec
 from penstock.core.errors import BadDocument
 from penstock.core.types import Document
 from penstock.ingest.parse.limits import ParseLimits
-from penstock.ingest.sandbox.helper import Helper, ZygoteLost
+from penstock.ingest.sandbox.handle import ZygoteHandle, ZygoteLost
 from penstock.ingest.sandbox.resident import Residents
 from penstock.ingest.sandbox.wire import Confinement, Ended, Failed, Outcome, decode_outcome
 
@@ -35,7 +35,7 @@ class Parser:
         self._limits = limits
         self._turns = asyncio.Semaphore(workers)
         self._starting = asyncio.Lock()
-        self._helper: Helper | None = None
+        self._helper: ZygoteHandle | None = None
         self._residents = None if isolate_every_file else Residents(limits=limits, most=workers)
         self._copier = ThreadPoolExecutor(max_workers=1, thread_name_prefix="parse-copy")
 
@@ -85,7 +85,7 @@ class Parser:
                 return outcome
         return await self._alone(helper, content, filename)
 
-    async def _alone(self, helper: Helper, content: bytes, filename: str) -> Outcome:
+    async def _alone(self, helper: ZygoteHandle, content: bytes, filename: str) -> Outcome:
         """In a process for this file only."""
         loop = asyncio.get_running_loop()
         with _scratch("content") as source, _scratch("result") as result:
@@ -99,12 +99,12 @@ class Parser:
                 return _result(result, size, ended, self._limits)
             return await loop.run_in_executor(self._copier, _result, result, size, ended, self._limits)
 
-    async def _running(self) -> Helper:
+    async def _running(self) -> ZygoteHandle:
         async with self._starting:
             if self._helper is None or self._helper.is_gone:
                 if self._helper is not None:
                     await self._helper.stop()
-                self._helper = await Helper.begin()
+                self._helper = await ZygoteHandle.begin()
             return self._helper
 
 

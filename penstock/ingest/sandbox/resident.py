@@ -18,7 +18,7 @@ import msgspec
 from penstock.ingest.parse.detect import is_cheap_name
 from penstock.ingest.parse.limits import ParseLimits
 from penstock.ingest.sandbox.confine import result_bytes
-from penstock.ingest.sandbox.helper import Helper, ZygoteLost
+from penstock.ingest.sandbox.handle import ZygoteHandle, ZygoteLost
 from penstock.ingest.sandbox.wire import LENGTH_BYTES, Elsewhere, File, Outcome, decode_answer, packed
 
 FILES = 500
@@ -38,7 +38,7 @@ class Residents:
         """Whether it is worth a try; the resident then looks at the content."""
         return len(content) <= SMALL_BYTES and is_cheap_name(filename)
 
-    async def parse(self, helper: Helper, content: bytes, filename: str, tenant: str) -> Outcome | None:
+    async def parse(self, helper: ZygoteHandle, content: bytes, filename: str, tenant: str) -> Outcome | None:
         """None: give the file a process of its own. Raises ZygoteLost."""
         resident = self._take(helper, tenant) or await Resident.begin(helper, self._limits, tenant)
         answer: Outcome | Elsewhere | None = None
@@ -59,7 +59,7 @@ class Residents:
             resident.end()
         self._resting.clear()
 
-    def _take(self, helper: Helper, tenant: str) -> Resident | None:
+    def _take(self, helper: ZygoteHandle, tenant: str) -> Resident | None:
         for resident in self._resting:
             if resident.tenant == tenant and resident.helper is helper:
                 self._resting.remove(resident)
@@ -83,7 +83,13 @@ class Resident:
     """One of them, seen from here."""
 
     def __init__(
-        self, *, helper: Helper, number: int, tenant: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        *,
+        helper: ZygoteHandle,
+        number: int,
+        tenant: str,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         self.helper = helper
         self.tenant = tenant
@@ -95,7 +101,7 @@ class Resident:
         self._timer: asyncio.TimerHandle | None = None
 
     @classmethod
-    async def begin(cls, helper: Helper, limits: ParseLimits, tenant: str) -> Resident:
+    async def begin(cls, helper: ZygoteHandle, limits: ParseLimits, tenant: str) -> Resident:
         """Raises ZygoteLost."""
         ours, theirs = socket.socketpair()
         try:

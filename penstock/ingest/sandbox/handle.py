@@ -40,7 +40,7 @@ class ZygoteLost(Exception):
     """The helper process ended or does not answer; the job may be given to a new one."""
 
 
-class Helper:
+class ZygoteHandle:
     """One zygote process. `begin` starts it, `stop` ends it with all its children."""
 
     def __init__(self, process: asyncio.subprocess.Process, channel: socket.socket, confinement: Confinement) -> None:
@@ -55,7 +55,7 @@ class Helper:
         self._listener = asyncio.create_task(self._listen(), name="parse-listen")
 
     @classmethod
-    async def begin(cls) -> Helper:
+    async def begin(cls) -> ZygoteHandle:
         """Start the process and wait until it is ready. Raises BadDocument (internal)."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
