@@ -61,7 +61,7 @@ async def _serve(session: Session, *, paths: list[Path], store_name: str, open_p
                 settings=_with_example(session.settings, example),
                 readiness=readiness,
                 uploads=penstock.uploads,
-                max_chunk_tokens=penstock.encoder.tokenizer.max_tokens,
+                tokenizer=penstock.encoder.tokenizer,
                 authenticator=authenticator,
             )
             server = make_server(app=app, settings=settings, readiness=readiness)

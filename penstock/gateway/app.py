@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from penstock import __version__
 from penstock.config import Settings
+from penstock.core.ports import Tokenizer
 from penstock.gateway.auth import Authenticator, Loopback
 from penstock.gateway.directory import FileLedger, StoreCatalog
 from penstock.gateway.doors import make_doors
@@ -21,6 +22,7 @@ from penstock.gateway.operation import Call, Operation
 from penstock.gateway.readiness import Readiness
 from penstock.gateway.reply import Reply
 from penstock.gateway.routes.chat import Chat
+from penstock.gateway.routes.embeddings import Embeddings
 from penstock.gateway.routes.file_batches import FileBatches
 from penstock.gateway.routes.files import Files
 from penstock.gateway.routes.models import Models
@@ -44,12 +46,12 @@ def create_app(
     readiness: Readiness,
     authenticator: Authenticator | None = None,
     uploads: Uploads | None = None,
-    max_chunk_tokens: int = 0,
+    tokenizer: Tokenizer | None = None,
 ) -> Starlette:
     """The gateway over what was assembled. Opens and closes nothing: whoever made the parts does.
 
-    Without an authenticator it trusts whoever reaches the loopback, so serve it nowhere else. `max_chunk_tokens` is
-    what the encoder reads at once.
+    Without an authenticator it trusts whoever reaches the loopback, so serve it nowhere else. With `uploads`
+    and the encoder's `tokenizer` files can be uploaded and texts embedded.
     """
     operations = [
         *Chat(questions=questions, stores=stores, metrics=metrics).operations(),
@@ -58,8 +60,8 @@ def create_app(
         *Service(metrics=metrics, readiness=readiness).operations(),
         *Page(example=settings.server.example_question).operations(),
     ]
-    if uploads is not None:
-        operations += _uploading(uploads, settings, max_chunk_tokens)
+    if uploads is not None and tokenizer is not None:
+        operations += _uploading(uploads, settings, tokenizer)
     operations.append(_description(operations))
     who = authenticator or Loopback()
     doors = make_doors(settings=settings.flow, metrics=metrics)
@@ -81,7 +83,8 @@ def create_app(
     return app
 
 
-def _uploading(uploads: Uploads, settings: Settings, max_chunk_tokens: int) -> list[Operation]:
+def _uploading(uploads: Uploads, settings: Settings, tokenizer: Tokenizer) -> list[Operation]:
+    max_chunk_tokens = tokenizer.max_tokens
     ours = min(settings.ingest.chunk_tokens, max_chunk_tokens)
     in_stores = VectorStoreFiles(uploads=uploads, chunk_tokens=ours, max_chunk_tokens=max_chunk_tokens)
     return [
@@ -89,6 +92,7 @@ def _uploading(uploads: Uploads, settings: Settings, max_chunk_tokens: int) -> l
         *Files(uploads=uploads, settings=settings).operations(),
         *in_stores.operations(),
         *FileBatches(uploads=uploads, files=in_stores).operations(),
+        *Embeddings(embedder=uploads.embedder, tokenizer=tokenizer).operations(),
     ]
 
 

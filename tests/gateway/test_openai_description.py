@@ -27,6 +27,7 @@ CHECKED = {
     ("GET", "/vector_stores/{vector_store_id}"),
     ("POST", "/vector_stores/{vector_store_id}/search"),
     ("GET", "/models"),
+    ("POST", "/embeddings"),
 }
 
 

@@ -184,7 +184,7 @@ class World:
             settings=self.settings,
             readiness=self.readiness,
             uploads=self.uploads,
-            max_chunk_tokens=WordTokenizer.max_tokens,
+            tokenizer=WordTokenizer(),
             authenticator=authenticator,
         )
 
