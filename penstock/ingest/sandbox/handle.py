@@ -37,7 +37,7 @@ ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONDONTW
 
 
 class ZygoteLost(Exception):
-    """The helper process ended or does not answer; the job may be given to a new one."""
+    """The zygote ended or does not answer; the job may be given to a new one."""
 
 
 class ZygoteHandle:

@@ -28,7 +28,14 @@ linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks i
 
 @pytest.fixture
 async def parser() -> AsyncIterator[Parser]:
-    parser = Parser(limits=ParseLimits(wall_s=1.0), workers=2)
+    parser = Parser(limits=ParseLimits(), workers=2)
+    yield parser
+    await parser.stop()
+
+
+@pytest.fixture
+async def impatient() -> AsyncIterator[Parser]:
+    parser = Parser(limits=ParseLimits(wall_s=0.3), workers=1)
     yield parser
     await parser.stop()
 
@@ -83,8 +90,8 @@ async def test_every_format_reads_in_the_sandbox_as_outside(parser: Parser):
         assert await parser.parse(content, filename=name) == parse(content, name, ParseLimits()), name
 
 
-async def test_limits_have_their_reasons(parser: Parser):
-    assert await reason_of(parser, SLOW_PAGE, "slow.html") == "timeout"
+async def test_limits_have_their_reasons(impatient: Parser):
+    assert await reason_of(impatient, SLOW_PAGE, "slow.html") == "timeout"
     small = Parser(limits=ParseLimits(max_file_bytes=10, max_output_chars=100), workers=1)
     try:
         assert await reason_of(small, b"x" * 11, "a.txt") == "too_large"
@@ -98,7 +105,7 @@ async def test_limits_have_their_reasons(parser: Parser):
 
 
 async def test_the_settings_make_the_parser():
-    settings = IngestSettings(max_file_bytes=1_000_000, parse_timeout_s=0.5, parse_workers=1, isolate_every_file=True)
+    settings = IngestSettings(max_file_bytes=1_000_000, parse_timeout_s=0.3, parse_workers=1, isolate_every_file=True)
     parser = parser_of(settings)
     try:
         assert await reason_of(parser, b"x" * 1_000_001, "a.txt") == "too_large"
@@ -112,13 +119,9 @@ async def test_the_settings_make_the_parser():
         await tight.stop()
 
 
-async def test_a_resident_that_fails_leaves_the_verdict_to_a_process_of_its_own():
-    parser = Parser(limits=ParseLimits(wall_s=0.3), workers=1)
-    try:
-        assert await reason_of(parser, SLOW, "slow.md") == "timeout"
-        assert (await parser.parse(b"# next", filename="a.md")).title == "next"
-    finally:
-        await parser.stop()
+async def test_a_resident_that_fails_leaves_the_verdict_to_a_process_of_its_own(impatient: Parser):
+    assert await reason_of(impatient, SLOW, "slow.md") == "timeout"
+    assert (await impatient.parse(b"# next", filename="a.md")).title == "next"
 
 
 async def test_a_resident_gives_back_what_is_not_cheap(parser: Parser):
