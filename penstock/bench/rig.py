@@ -141,10 +141,11 @@ class Rig:
             give_up_s=experiment.give_up_s,
             cores=self._generator_cores,
         )
+        if self._trials:
+            await asyncio.sleep(PAUSE_S)
         trial = await run(job, address=address, control=control, slo=experiment.slo, label=label)
         self._trials.append(trial)
         self._report(trial)
-        await asyncio.sleep(PAUSE_S)
         return trial
 
     @asynccontextmanager

@@ -12,7 +12,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from penstock.cli.main import app
-from tests.program import penstock, start
+from tests.program import start
 
 
 def bench(*options: object) -> Result:
@@ -27,14 +27,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bench")
     rows = [{"_id": str(n), "title": f"Rule {n}", "text": f"Rule {n} is about bridges and harbours."} for n in range(3)]
     (folder / "corpus.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
-    assert penstock("ingest", folder / "corpus.jsonl", "--data", folder / "data").returncode == 0
+    read = ["ingest", str(folder / "corpus.jsonl"), "--data", str(folder / "data")]
+    assert CliRunner().invoke(app, read).exit_code == 0
     return folder / "data"
 
 
 def test_two_configurations_are_compared_on_servers_of_its_own(data: Path, tmp_path: Path) -> None:
     (tmp_path / "b.toml").write_text("[search]\nthreads = 1\n", encoding="utf-8")
-    options = ["--against", tmp_path / "b.toml", "--kinds", "search=2,chat=1,stream=1", "--rate", "15"]
-    options += ["--seconds", "0.8", "--warmup", "0.2", "--seed", "5", "--json", tmp_path / "out.json"]
+    options = ["--against", tmp_path / "b.toml", "--kinds", "search=2,chat=1,stream=1", "--rate", "20"]
+    options += ["--seconds", "0.6", "--warmup", "0.1", "--seed", "5", "--json", tmp_path / "out.json"]
 
     done = bench("--data", data, *options)
 
@@ -52,7 +53,7 @@ def test_two_configurations_are_compared_on_servers_of_its_own(data: Path, tmp_p
         assert trial["usage"]["rss_mb_max"] > 50
     assert {ratio["figure"] for ratio in report["ratios"]} >= {"latency p50 ms", "goodput /s", "embed p50 ms"}
     assert "B against A" in done.stdout
-    assert len(re.findall(r"^[AB] 15/s", done.stderr, flags=re.MULTILINE)) == 3
+    assert len(re.findall(r"^[AB] 20/s", done.stderr, flags=re.MULTILINE)) == 3
 
 
 def test_a_running_server_is_metered_by_its_own_metrics(data: Path, tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_a_running_server_is_metered_by_its_own_metrics(data: Path, tmp_path: Pa
     try:
         assert server.stdout is not None
         url = next(match.group(1) for line in server.stdout if (match := re.search(r"Open\s+(http\S+)", line)))
-        options = ["--arrivals", "closed", "--callers", "2", "--seconds", "1.5", "--warmup", "0.5"]
+        options = ["--arrivals", "closed", "--callers", "2", "--seconds", "1", "--warmup", "0.2"]
         done = bench("--url", url, *options, "--json", tmp_path / "out.json")
     finally:
         server.send_signal(signal.SIGTERM)
