@@ -10,22 +10,20 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from penstock.catalog.database import Database
 from penstock.catalog.files import one_file
-from penstock.catalog.ledger import COLUMNS, UPSERT, record_of, stamped
-from penstock.core.errors import Conflict, InvalidRequest, NotFound
+from penstock.catalog.ledger import UPSERT, record_of, stamped
+from penstock.catalog.listing import AT_REST, READ, Page, one_row, page_of
+from penstock.core.errors import Conflict, NotFound
 from penstock.core.types import AttributeValue, FileRecord, FileStatus, Value
 
-Shown = Literal["in_progress", "completed", "failed", "cancelled"]
 SETTLED: frozenset[FileStatus] = frozenset({"completed", "failed", "cancelled"})
-AT_REST = "('completed', 'failed', 'cancelled')"
 OF_JOB = "store_id = jobs.store_id AND file_id = jobs.file_id"
 MAX_TRIES = 5
-READ = f"SELECT {COLUMNS} FROM store_files "  # noqa: S608 - a constant of ours
 
 
 class Wanted(Value, frozen=True):
@@ -55,18 +53,6 @@ class Claim(Value, frozen=True):
     contents: tuple[str, ...]
     """Their SHA-256."""
     tries: int
-
-
-class Page(Value, frozen=True):
-    """Which rows to list. `groups` is None for whoever may see all."""
-
-    limit: int
-    newest_first: bool = True
-    after: str | None = None
-    before: str | None = None
-    shown: Shown | None = None
-    groups: tuple[str, ...] | None = None
-    batch_id: str | None = None
 
 
 class Attachments:
@@ -135,11 +121,11 @@ class Attachments:
 
     async def page(self, store_id: str, page: Page) -> tuple[list[FileRecord], bool]:
         """Rows in order, and whether there is more. Raises InvalidRequest for an unknown cursor."""
-        return await self._database.run(lambda connection: _page(connection, store_id, page))
+        return await self._database.run(lambda connection: page_of(connection, store_id, page))
 
     async def row(self, store_id: str, file_id: str) -> FileRecord:
         """Raises NotFound."""
-        return await self._database.run(lambda connection: _row(connection, store_id, file_id))
+        return await self._database.run(lambda connection: one_row(connection, store_id, file_id))
 
     async def may_read(self, file_id: str, groups: Sequence[str]) -> bool:
         """Whether no store keeps the file from callers of these groups."""
@@ -172,9 +158,9 @@ class Attachments:
         """
 
         def work(connection: sqlite3.Connection) -> bool:
-            if at_rest and _row(connection, store_id, file_id).status not in SETTLED:
+            if at_rest and one_row(connection, store_id, file_id).status not in SETTLED:
                 return False
-            _row(connection, store_id, file_id)
+            one_row(connection, store_id, file_id)
             connection.execute("DELETE FROM store_files WHERE store_id = ? AND file_id = ?", (store_id, file_id))
             _mark(connection, store_id, file_id, "removed")
             return True
@@ -185,7 +171,7 @@ class Attachments:
         """Change `attributes` or `groups` of a row; its chunks are to follow. Raises NotFound. `at_rest` as above."""
 
         def work(connection: sqlite3.Connection) -> FileRecord | None:
-            before = _row(connection, store_id, file_id)
+            before = one_row(connection, store_id, file_id)
             if at_rest and before.status not in SETTLED:
                 return None
             record = msgspec.structs.replace(before, **changes)
@@ -257,7 +243,7 @@ class Attachments:
                 if job is None:
                     continue
                 tries = job[0] + int(counted)
-                record = msgspec.structs.replace(_row(connection, *key), status="queued", error=error)
+                record = msgspec.structs.replace(one_row(connection, *key), status="queued", error=error)
                 if tries >= MAX_TRIES:
                     record = msgspec.structs.replace(record, status="failed", reason="internal")
                 connection.executemany(UPSERT, stamped([record]))
@@ -302,7 +288,7 @@ def _attach(connection: sqlite3.Connection, tenant: str, store_id: str, wanted: 
         "INSERT INTO jobs (store_id, file_id, due_s) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         [(store_id, record.file_id, time.time()) for record in fresh],
     )
-    return [_row(connection, store_id, item.file_id) for item in wanted]
+    return [one_row(connection, store_id, item.file_id) for item in wanted]
 
 
 def _known(connection: sqlite3.Connection, store_id: str, file_id: str) -> FileRecord | None:
@@ -312,13 +298,6 @@ def _known(connection: sqlite3.Connection, store_id: str, file_id: str) -> FileR
         raise Conflict(f"File '{file_id}' is being deleted from the store. Try again.", param="file_id")
     row = connection.execute(f"{READ} WHERE store_id = ? AND file_id = ?", (store_id, file_id)).fetchone()
     return None if row is None else record_of(row)
-
-
-def _row(connection: sqlite3.Connection, store_id: str, file_id: str) -> FileRecord:
-    row = connection.execute(f"{READ} WHERE store_id = ? AND file_id = ?", (store_id, file_id)).fetchone()
-    if row is None:
-        raise NotFound("file", file_id)
-    return record_of(row)
 
 
 def _mark(connection: sqlite3.Connection, store_id: str, file_id: str, change: str) -> None:
@@ -377,37 +356,3 @@ def _claim(connection: sqlite3.Connection, now_s: float, limit: int) -> Claim | 
         contents=tuple(row[-1] for row in rows),
         tries=tries,
     )
-
-
-def _page(connection: sqlite3.Connection, store_id: str, page: Page) -> tuple[list[FileRecord], bool]:
-    where, values = ["store_id = ?"], [store_id]
-    parameters: list[Any] = values
-    if page.batch_id is not None:
-        where.append("file_id IN (SELECT file_id FROM batch_files WHERE batch_id = ?)")
-        parameters.append(page.batch_id)
-    if page.shown == "in_progress":
-        where.append(f"status NOT IN {AT_REST}")
-    elif page.shown is not None:
-        where.append("status = ?")
-        parameters.append(page.shown)
-    if page.groups is not None:
-        marks = ", ".join("?" * len(page.groups))
-        where.append(f"(groups = '[]' OR EXISTS (SELECT 1 FROM json_each(groups) WHERE value IN ({marks})))")  # noqa: S608 - marks only
-        parameters += page.groups
-    backwards = page.before is not None and page.after is None
-    descending = page.newest_first != backwards
-    for param, cursor in (("after", page.after), ("before", page.before)):
-        if cursor is not None:
-            try:
-                at = _row(connection, store_id, cursor)
-            except NotFound as error:
-                raise InvalidRequest(f"'{param}' is not the id of a file of this store.", param=param) from error
-            where.append(f"(created_s, file_id) {'<' if (param == 'after') == page.newest_first else '>'} (?, ?)")
-            parameters += [at.created_s, at.file_id]
-    order = "DESC" if descending else "ASC"
-    rows = connection.execute(
-        f"{READ} WHERE {' AND '.join(where)} ORDER BY created_s {order}, file_id {order} LIMIT ?",
-        (*parameters, page.limit + 1),
-    ).fetchall()
-    records = [record_of(row) for row in rows[: page.limit]]
-    return (records[::-1] if backwards else records), len(rows) > page.limit

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from penstock.catalog.attachments import MAX_TRIES, Page, Wanted
+from penstock.catalog.attachments import MAX_TRIES, Wanted
+from penstock.catalog.listing import Page
 from penstock.core.errors import Conflict, NotFound
 from penstock.core.types import Comparison
 from tests.uploads import Parts, PlainReader, context

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from penstock.catalog.attachments import Page, Wanted
+from penstock.catalog.attachments import Wanted
+from penstock.catalog.listing import Page
 from penstock.core.errors import NotFound
 from penstock.core.types import AttributeValue, FailureReason, FileRecord, FileStatus, Store
 from penstock.gateway.operation import Call, Operation
