@@ -34,7 +34,7 @@ class RecordReader:
     def __init__(self) -> None:
         self.parsed: list[str] = []
 
-    async def parse(self, content: bytes, source: Source) -> Document:
+    async def parse(self, content: bytes, source: Source, *, tenant: str) -> Document:
         self.parsed.append(source.name)
         if b"broken" in content:
             raise BadDocument("corrupt", "It says so itself.")
