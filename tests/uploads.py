@@ -52,7 +52,7 @@ class PlainReader:
         other.parsed, other.began = self.parsed, self.began
         return other
 
-    async def parse(self, content: bytes, source: Source) -> Document:
+    async def parse(self, content: bytes, source: Source, *, tenant: str) -> Document:
         self.parsed.append(source.name)
         self.began.put_nowait(source.name)
         if self.gate is not None:

@@ -11,7 +11,7 @@ from penstock.core.errors import BadDocument
 from penstock.core.ports import Source, Tokenizer
 from penstock.core.types import Chunk, Document
 from penstock.ingest.chunk import chunk_document, embedding_text
-from penstock.ingest.parser import ParseLimits, Parser
+from penstock.ingest.parser import parser_of
 from penstock.ingest.records import document_of
 
 READING = 1
@@ -28,7 +28,7 @@ class FileReader:
         self._settings = settings
         self._tokenizer = tokenizer
         self._max_tokens = min(settings.chunk_tokens, tokenizer.max_tokens)
-        self._parser = Parser(limits=ParseLimits(max_file_bytes=settings.max_file_bytes), workers=2)
+        self._parser = parser_of(settings)
         self._splitter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ingest-split")
 
     @property
@@ -59,11 +59,11 @@ class FileReader:
         await self._parser.stop()
         self._splitter.shutdown()
 
-    async def parse(self, content: bytes, source: Source) -> Document:
-        """Raises BadDocument."""
+    async def parse(self, content: bytes, source: Source, *, tenant: str) -> Document:
+        """Raises BadDocument. Files of two tenants never share a process."""
         if source.kind == "record":
             return document_of(content)
-        return await self._parser.parse(content, filename=source.name)
+        return await self._parser.parse(content, filename=source.name, tenant=tenant)
 
     async def split(self, document: Document, *, tenant: str, store_id: str, file_id: str) -> list[Chunk]:
         """Raises BadDocument (empty) for a document without text."""

@@ -36,7 +36,7 @@ class Reader(Protocol):
         """Changes whenever the same bytes would give other chunks."""
         ...
 
-    async def parse(self, content: bytes, source: Source) -> Document:
+    async def parse(self, content: bytes, source: Source, *, tenant: str) -> Document:
         """Raises BadDocument."""
         ...
 
@@ -178,7 +178,7 @@ class Ingestion:
             if record.status == "completed" and record.version == version:
                 self._count_unchanged(record)
                 return record
-            document = await self._reader.parse(content, source)
+            document = await self._reader.parse(content, source, tenant=self._store.tenant)
             chunks = await self._reader.split(
                 document, tenant=self._store.tenant, store_id=self._store.id, file_id=file_id
             )

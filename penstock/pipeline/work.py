@@ -89,8 +89,8 @@ class Attributed:
     def fingerprint(self) -> str:
         return self._reader.fingerprint
 
-    async def parse(self, content: bytes, source: Source) -> Document:
-        document = await self._reader.parse(content, source)
+    async def parse(self, content: bytes, source: Source, *, tenant: str) -> Document:
+        document = await self._reader.parse(content, source, tenant=tenant)
         assert isinstance(source, UploadSource), "this reader is made for uploads"
         return msgspec.structs.replace(document, attributes={**document.attributes, **source.attributes})
 
