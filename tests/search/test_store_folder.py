@@ -217,7 +217,7 @@ def test_a_disk_that_really_fills_up(tmp_path):
     try:
         filled = subprocess.run(
             [sys.executable, "-c", FILL, str(tmp_path)],
-            cwd=Path(__file__).parent,
+            cwd=Path(__file__).parents[2],
             capture_output=True,
             text=True,
             check=False,

@@ -7,7 +7,7 @@ import gzip
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -44,6 +44,13 @@ def children(of: int) -> list[int]:
     """Processes below one, from the kernel's list."""
     direct = [int(number) for number in Path(f"/proc/{of}/task/{of}/children").read_text().split()]
     return direct + [deeper for child in direct for deeper in children(child)]
+
+
+@pytest.fixture
+def started() -> Callable[[], list[int]]:
+    """The processes that came since the test began; others in this run have children of their own."""
+    strangers = set(children(os.getpid()))
+    return lambda: [child for child in children(os.getpid()) if child not in strangers]
 
 
 def exists(process: int) -> bool:
@@ -129,31 +136,31 @@ async def test_a_resident_gives_back_what_is_not_cheap(parser: Parser):
 
 
 @linux
-async def test_tenants_never_share_a_process(parser: Parser):
+async def test_tenants_never_share_a_process(parser: Parser, started: Callable[[], list[int]]):
     await parser.parse(b"# a", filename="a.md", tenant="one")
-    first = set(children(os.getpid()))
+    first = set(started())
     await parser.parse(b"# a", filename="a.md", tenant="one")
-    assert set(children(os.getpid())) == first
+    assert set(started()) == first
     await parser.parse(b"# b", filename="b.md", tenant="two")
-    assert set(children(os.getpid())) > first
+    assert set(started()) > first
 
 
 @linux
-async def test_every_file_can_be_isolated():
+async def test_every_file_can_be_isolated(started: Callable[[], list[int]]):
     parser = Parser(limits=ParseLimits(), workers=1, isolate_every_file=True)
     try:
         assert (await parser.parse(b"# a", filename="a.md")).title == "a"
-        assert len(children(os.getpid())) == 1  # the zygote alone
+        assert len(started()) == 1  # the zygote alone
     finally:
         await parser.stop()
 
 
 @linux
-async def test_cancelling_ends_the_process():
+async def test_cancelling_ends_the_process(started: Callable[[], list[int]]):
     parser = Parser(limits=ParseLimits(), workers=1)
     try:
         await parser.parse(WORDS, filename="x.docx")
-        (zygote,) = children(os.getpid())
+        (zygote,) = started()
         task = asyncio.create_task(parser.parse(SLOW_PAGE, filename="slow.html"))
         while not (running := children(zygote)):
             await asyncio.sleep(0.01)
@@ -167,19 +174,19 @@ async def test_cancelling_ends_the_process():
 
 
 @linux
-async def test_a_killed_zygote_is_replaced(parser: Parser):
+async def test_a_killed_zygote_is_replaced(parser: Parser, started: Callable[[], list[int]]):
     await parser.parse(WORDS, filename="x.docx")
-    (zygote,) = children(os.getpid())
+    (zygote,) = started()
     os.kill(zygote, signal.SIGKILL)
     documents = await asyncio.gather(*(parser.parse(WORDS, filename="x.docx") for _ in range(4)))
     assert all(document.blocks[0].text == "words" for document in documents)
-    assert children(os.getpid()) != [zygote]
+    assert started() != [zygote]
 
 
 @linux
-async def test_stopping_leaves_nothing(parser: Parser):
+async def test_stopping_leaves_nothing(parser: Parser, started: Callable[[], list[int]]):
     await asyncio.gather(parser.parse(b"# a", filename="a.md"), parser.parse(WORDS, filename="x.docx"))
-    before = children(os.getpid())
+    before = started()
     assert before
     await parser.stop()
     assert await ended(before)
