@@ -26,9 +26,9 @@ from openvino import opset15 as op
 
 from penstock.core.context import Priority, start_context
 from penstock.core.types import Principal
-from penstock.embed.locate import DEFAULT_MODEL, locate
 from penstock.embed.openvino import OpenVinoEmbedder
-from penstock.embed.recipe import read_json
+from penstock.models.described import read_json
+from penstock.models.locate import DEFAULT_MODEL, locate
 
 ENVIRONMENT = Path(".venv-bench")
 PEER = Path(__file__).with_name("encode_peer.py")

@@ -19,13 +19,13 @@ from penstock.core.errors import BadSetting, NotFound
 from penstock.core.ports import Source
 from penstock.core.types import Principal, Store
 from penstock.embed.batched import BatchedEmbedder
-from penstock.embed.locate import DEFAULT_MODEL
 from penstock.embed.openvino import OpenVinoEmbedder
 from penstock.flow.datalock import DataLock
 from penstock.generate.build import Generation
 from penstock.generate.extractive.engine import ExtractiveGenerator
 from penstock.ingest.reader import FileReader
 from penstock.ingest.source import walk
+from penstock.models.locate import DEFAULT_MODEL
 from penstock.pipeline.directory import IndexDirectory
 from penstock.pipeline.document import Ingestion, Progress
 from penstock.pipeline.question import QuestionPipeline

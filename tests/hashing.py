@@ -37,3 +37,6 @@ class WordTokenizer:
 
     def count(self, texts: Sequence[str]) -> list[int]:
         return [len(re.findall(r"\w+|[^\w\s]", text)) for text in texts]
+
+    def cut(self, texts: Sequence[str], max_tokens: int) -> list[str]:
+        return [" ".join(re.findall(r"\w+|[^\w\s]", text)[:max_tokens]) for text in texts]

@@ -12,11 +12,11 @@ from typing import Any
 from benchmarks.main_job.beir import Dataset, lines
 from benchmarks.main_job.process import clean_environment, run
 from penstock.config import Settings
-from penstock.embed.locate import Located, locate
 from penstock.embed.recipe import read_recipe
-from penstock.embed.tokens import EncoderTokenizer
 from penstock.ingest.chunk import chunk_document, embedding_text
 from penstock.ingest.records import document_of
+from penstock.models.locate import Located, locate
+from penstock.models.tokens import EncoderTokenizer
 
 
 def model_files(settings: Settings) -> Located:

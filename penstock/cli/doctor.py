@@ -20,8 +20,8 @@ from penstock import __version__
 from penstock.cli.session import Session
 from penstock.config import Settings
 from penstock.core.errors import ModelMissing
-from penstock.embed.locate import describe_model
 from penstock.embed.openvino import cpu_capabilities
+from penstock.models.locate import describe_model
 
 PACKAGES = ("openvino", "qdrant-edge-py", "tokenizers", "starlette", "uvicorn", "numpy")
 WANTED_FREE_BYTES = 2 * 1024**3

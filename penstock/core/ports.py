@@ -46,6 +46,10 @@ class Tokenizer(Protocol):
         """Tokens of each text, without the encoder's special tokens."""
         ...
 
+    def cut(self, texts: Sequence[str], max_tokens: int) -> list[str]:
+        """The beginning of each text, up to so many of these tokens."""
+        ...
+
 
 class Index(Protocol):
     """One vector store's chunks."""
@@ -64,7 +68,15 @@ class Index(Protocol):
 class Reranker(Protocol):
     """Hits get a better order."""
 
-    async def rerank(self, query: str, hits: Sequence[Hit], ctx: Context) -> list[Hit]: ...
+    @property
+    def model(self) -> str: ...
+
+    async def rerank(self, query: str, hits: Sequence[Hit], ctx: Context) -> list[Hit]:
+        """All of `hits`, best first, each with its new `score` in 0..1.
+
+        Raises DeadlineExceeded, Overloaded, StageUnavailable.
+        """
+        ...
 
 
 class Generator(Protocol):

@@ -6,37 +6,20 @@ import hashlib
 from typing import Any
 
 import msgspec
-import numpy as np
 import openvino as ov
 from openvino import opset15 as op
 
 from penstock.core.errors import ModelMissing
-from penstock.embed.bert import bert_states, shape_of
-from penstock.embed.locate import Located, sha256_of
 from penstock.embed.pooling import normalised, pooled
-from penstock.embed.recipe import Recipe, read_json
-from penstock.embed.weights import Weights, WeightsFile
+from penstock.embed.recipe import Recipe
+from penstock.models.bert import bert_states, shape_of
+from penstock.models.described import read_json
+from penstock.models.graph import Graph, read_export, tokens_input
+from penstock.models.locate import Located, sha256_of
+from penstock.models.weights import Weights, WeightsFile
 
 SENTENCE = ("sentence_embedding", "text_embeds", "pooled_embedding")
 STATES = ("last_hidden_state", "token_embeddings", "hidden_states")
-INPUTS = {"input_ids", "attention_mask", "token_type_ids", "position_ids"}
-
-
-class Graph:
-    """The graph and what its arrays lie in. Keep it for as long as anything compiled from it is used."""
-
-    def __init__(self, *, model: ov.Model, file: WeightsFile | None = None) -> None:
-        self.model = model
-        self._file = file
-
-    @property
-    def dimension(self) -> int:
-        return int(self.model.output(0).partial_shape[1].get_length())
-
-    def give_back_pages(self) -> None:
-        """Compiled code has its own arrangement of the weights: the file's pages need not stay in memory."""
-        if self._file is not None:
-            self._file.give_back_pages()
 
 
 def build(found: Located, recipe: Recipe, *, core: ov.Core, int8: bool) -> Graph:
@@ -65,29 +48,15 @@ def fingerprint(found: Located, recipe: Recipe, *, window: int, int8: bool) -> s
 def _from_weights(found: Located, recipe: Recipe, *, int8: bool) -> Graph:
     shape = shape_of(read_json(found.folder / "config.json"), int8=int8)
     file = WeightsFile(found.weights)
-    ids = op.parameter([-1, -1], np.int32, name="input_ids")
-    mask = op.parameter([-1, -1], np.int32, name="attention_mask")
-    for node in (ids, mask):
-        node.output(0).get_tensor().set_names({node.get_friendly_name()})
+    ids, mask = tokens_input("input_ids"), tokens_input("attention_mask")
     states = bert_states(ids, mask, Weights(file), shape)
     return Graph(model=ov.Model([pooled(states, mask, recipe.pooling)], [ids, mask], "encoder"), file=file)
 
 
 def _from_export(found: Located, recipe: Recipe, core: ov.Core) -> Graph:
-    try:
-        model = core.read_model(found.weights)
-    except RuntimeError as error:
-        raise ModelMissing(
-            f"{found.weights} cannot be read: {str(error).strip().splitlines()[-1]}. Fetch the model again.",
-            param="embed.model",
-        ) from error
-    inputs = {port.get_any_name(): port for port in model.inputs}
-    if not {"input_ids", "attention_mask"} <= set(inputs) or set(inputs) - INPUTS:
-        raise ModelMissing(
-            f"{found.weights} is not a text encoder: its inputs are {sorted(inputs)}.", param="embed.model"
-        )
+    model = read_export(found, core)
     states, is_pooled = _output(model, found)
-    mask = op.convert(inputs["attention_mask"].get_node(), "i32")
+    mask = op.convert(model.input("attention_mask").get_node(), "i32")
     rows = normalised(states) if is_pooled else pooled(states, mask, recipe.pooling)
     return Graph(model=ov.Model([rows], model.get_parameters(), "encoder"))
 

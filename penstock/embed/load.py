@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import openvino as ov
 
-from penstock.embed.graph import Graph, build, fingerprint
-from penstock.embed.locate import Located, locate
-from penstock.embed.recipe import Recipe, read_json, read_recipe
-from penstock.embed.tokens import EncoderTokenizer
-
-Precision = Literal["auto", "fp32", "bf16", "int8"]
+from penstock.embed.graph import build, fingerprint
+from penstock.embed.recipe import Recipe, read_recipe
+from penstock.models.described import read_json
+from penstock.models.engine import Precision, chosen_precision
+from penstock.models.graph import Graph
+from penstock.models.locate import Located, locate
+from penstock.models.tokens import EncoderTokenizer
 
 
 class Loaded:
@@ -54,12 +53,6 @@ def load(
     tokenizer = EncoderTokenizer(file=found.folder / "tokenizer.json", max_tokens=window)
     tokenizer.start()
     core = ov.Core()
-    chosen = _precision(core, precision)
+    chosen = chosen_precision(core, precision)
     graph = build(found, recipe, core=core, int8=chosen == "int8")
     return Loaded(found=found, recipe=recipe, tokenizer=tokenizer, graph=graph, core=core, precision=chosen)
-
-
-def _precision(core: ov.Core, asked: Precision) -> str:
-    if asked != "auto":
-        return asked
-    return "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "fp32"

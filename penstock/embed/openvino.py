@@ -14,10 +14,10 @@ from penstock.core.context import Context
 from penstock.core.errors import StageUnavailable
 from penstock.core.ports import TextKind, Tokenizer
 from penstock.core.types import Vectors
-from penstock.embed.batches import padded, plan
-from penstock.embed.engine import Engine, Totals
-from penstock.embed.lane import Lane
-from penstock.embed.load import Loaded, Precision, load
+from penstock.embed.load import Loaded, load
+from penstock.models.batches import padded, plan
+from penstock.models.engine import Engine, Precision, Totals
+from penstock.models.lane import Lane
 
 QUICK_CHARS = 4_000
 """A call of at most so many characters with interactive priority goes the quick way."""

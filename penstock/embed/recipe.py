@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
-
-import msgspec
+from typing import Literal
 
 from penstock.core.errors import ModelMissing
 from penstock.core.types import Value
+from penstock.models.described import positions_of, read_json
 
 Pooling = Literal["mean", "cls", "max", "last"]
 
@@ -42,16 +41,6 @@ def read_recipe(folder: Path, *, name: str) -> Recipe:
     return Recipe(
         pooling=_pooling(folder, name), query_prefix=query, passage_prefix=passage, max_tokens=_window(folder)
     )
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The object in `file`; empty where there is no file. Raises ModelMissing for one that is damaged."""
-    if not file.is_file():
-        return {}
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise ModelMissing(f"{file} is damaged: {error}. Fetch the model again.", param="embed.model") from error
 
 
 def _pooling(folder: Path, name: str) -> Pooling:
@@ -93,9 +82,6 @@ def _prefixes(folder: Path, name: str) -> tuple[str, str]:
 
 
 def _window(folder: Path) -> int:
-    config = read_json(folder / "config.json")
-    positions = int(config.get("max_position_embeddings") or 512)
-    if config.get("model_type") in {"roberta", "xlm-roberta", "mpnet", "camembert"}:
-        positions -= int(config.get("pad_token_id", 1)) + 1  # they count positions from the one after the padding's id
+    positions = positions_of(read_json(folder / "config.json"))
     said = read_json(folder / "sentence_bert_config.json").get("max_seq_length")
     return min(int(said), positions) if said else positions

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from penstock.core.errors import ModelMissing
-from penstock.embed.locate import DEFAULT_MODEL, locate
+from penstock.models.locate import DEFAULT_MODEL, locate
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,10 +11,10 @@ import pytest
 from penstock.core.context import start_context
 from penstock.core.errors import ModelMissing
 from penstock.core.types import Principal
-from penstock.embed.batches import padded
-from penstock.embed.engine import Engine
 from penstock.embed.load import load
 from penstock.embed.openvino import OpenVinoEmbedder
+from penstock.models.batches import padded
+from penstock.models.engine import Engine
 from tests.embed import tiny_encoders as tiny
 
 TEXTS = [tiny.words(9), tiny.words(2, seed=1), tiny.words(17, seed=2), tiny.words(5, seed=3)]

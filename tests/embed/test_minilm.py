@@ -9,8 +9,8 @@ import pytest
 
 from penstock.core.context import start_context
 from penstock.core.types import Principal
-from penstock.embed.locate import DEFAULT_MODEL, WHEEL_PACKAGE
 from penstock.embed.openvino import OpenVinoEmbedder
+from penstock.models.locate import DEFAULT_MODEL, WHEEL_PACKAGE
 
 TEXTS = (
     "How do I reset my password?",

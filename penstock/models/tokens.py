@@ -1,4 +1,4 @@
-"""The encoder's tokenizer: counting for the splitter, token ids for the encoder.
+"""A model's tokenizer: counting for the splitter, token ids for the model, of texts and of pairs.
 
 The library tokenises a batch on all cores and without the interpreter's lock.
 """
@@ -48,6 +48,20 @@ class EncoderTokenizer:
         assert self._counting is not None, "started"
         encoded = self._counting.encode_batch_fast(list(texts), add_special_tokens=False)
         return [len(item) for item in encoded]
+
+    def cut(self, texts: Sequence[str], max_tokens: int) -> list[str]:
+        """The beginning of each text, up to so many tokens without the special ones."""
+        assert self._counting is not None, "started"
+        encoded = self._counting.encode_batch(list(texts), add_special_tokens=False)
+        return [
+            text if len(item) <= max_tokens else text[: item.offsets[max_tokens - 1][1]]
+            for text, item in zip(texts, encoded, strict=True)
+        ]
+
+    def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[list[int], list[int]]]:
+        """Token ids of each pair, cut at the window by the longer text's end, and which text each token is of."""
+        assert self._cutting is not None, "started"
+        return [(item.ids, item.type_ids) for item in self._cutting.encode_batch_fast(list(pairs))]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text with the special tokens, cut at the window."""

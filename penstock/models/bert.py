@@ -14,9 +14,10 @@ from openvino import opset15 as op
 
 from penstock.core.errors import ModelMissing
 from penstock.core.types import Value
-from penstock.embed.weights import Weights
+from penstock.models.weights import Weights
 
 MASKED = np.float32(-1e4)
+TYPES = "embeddings.token_type_embeddings.weight"
 SHARED_FROM = 10_000
 """Arrays of more elements are used where they lie in the file, smaller ones are copied."""
 
@@ -84,11 +85,14 @@ def shape_of(config: dict[str, Any], *, int8: bool = False) -> Shape:
     )
 
 
-def bert_states(ids: Any, mask: Any, weights: Weights, shape: Shape) -> Any:
-    """Token states, float32 [batch, tokens, width]. Padding must be on the right."""
+def bert_states(ids: Any, mask: Any, weights: Weights, shape: Shape, *, types: Any = None) -> Any:
+    """Token states, float32 [batch, tokens, width]. Padding must be on the right.
+
+    `types` says which text of a pair a token belongs to; without it all are of the first.
+    """
     names = DISTIL if f"{DISTIL.layer}0.{DISTIL.query}weight" in weights else Names()
     bias = _attention_bias(mask)
-    states = _embeddings(ids, weights, shape)
+    states = _embeddings(ids, types, weights, shape)
     for number in range(shape.layers):
         layer = weights.under(f"{names.layer}{number}.")
         attended = _attention(states, bias, layer, names, shape)
@@ -110,15 +114,17 @@ def _attention_bias(mask: Any) -> Any:
     return op.unsqueeze(op.multiply(absent, _const(MASKED)), _const(np.array([1, 2])))
 
 
-def _embeddings(ids: Any, weights: Weights, shape: Shape) -> Any:
+def _embeddings(ids: Any, types: Any, weights: Weights, shape: Shape) -> Any:
     zero = _const(np.int32(0))
     tokens = op.gather(op.shape_of(ids, "i32"), _const(np.int32(1)), zero)
     positions = op.range(zero, tokens, _const(np.int32(1)), "i32")
     table = weights["embeddings.position_embeddings.weight"][shape.first_position :]
-    if "embeddings.token_type_embeddings.weight" in weights:
-        # Every token is of type 0, so that row is added to the positions once and for all.
-        table = table + weights["embeddings.token_type_embeddings.weight"][0]
     words = op.gather(_const(weights["embeddings.word_embeddings.weight"]), ids, zero)
+    if TYPES in weights and types is None:
+        # Every token is of type 0, so that row is added to the positions once and for all.
+        table = table + weights[TYPES][0]
+    elif TYPES in weights:
+        words = op.add(words, op.gather(_const(weights[TYPES]), types, zero))
     placed = op.add(words, op.gather(_const(table), positions, zero))
     return _norm(placed, weights.under("embeddings.LayerNorm."), shape)
 

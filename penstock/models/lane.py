@@ -1,4 +1,4 @@
-"""The encoder's worker threads, and who goes next.
+"""A model's worker threads, and who goes next.
 
 Work comes in batches of some tens of milliseconds. Between two batches the most urgent one waiting is taken,
 first come first served among equals, so a question waits for at most the batch that is running.
@@ -26,9 +26,10 @@ class Lane:
     Work whose future was cancelled, or whose deadline has passed, is dropped when its turn comes.
     """
 
-    def __init__(self, *, threads: int, name: str) -> None:
+    def __init__(self, *, threads: int, name: str, stage: str = "embed") -> None:
         self._threads = threads
         self._name = name
+        self._stage = stage
         self._waiting: list[tuple[int, int, Callable[[int], None]]] = []
         self._lock = threading.Lock()
         self._order = itertools.count()
@@ -47,7 +48,7 @@ class Lane:
     def submit(self, work: Callable[[], R], ctx: Context) -> Future[R]:
         """The future of `work()`. It raises DeadlineExceeded when the time was up before its turn came."""
         if self._executor is None:
-            raise StageUnavailable("embed", "the encoder is not running")
+            raise StageUnavailable(self._stage, "the model is not running")
         future: Future[R] = Future()
 
         def turn() -> None:
@@ -55,8 +56,8 @@ class Lane:
                 return
             try:
                 if self._executor is None:
-                    raise StageUnavailable("embed", "the encoder is stopping")  # noqa: TRY301 - told like any fault
-                ctx.check("embed")
+                    raise StageUnavailable(self._stage, "the model is stopping")  # noqa: TRY301 - told like any fault
+                ctx.check(self._stage)
                 result = work()
             except BaseException as error:  # noqa: BLE001 - the caller who awaits the future must hear of anything
                 future.set_exception(error)

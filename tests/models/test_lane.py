@@ -10,7 +10,7 @@ import pytest
 from penstock.core.context import Context, Priority
 from penstock.core.errors import DeadlineExceeded, StageUnavailable
 from penstock.core.types import Principal
-from penstock.embed.lane import Lane
+from penstock.models.lane import Lane
 
 
 class HandClock:

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from penstock.core.errors import ModelMissing
-from penstock.embed.hub import Unreachable, _weights_of
-from penstock.embed.locate import describe_model, in_folder, locate, sha256_of, verified
+from penstock.models.hub import Unreachable, _weights_of
+from penstock.models.locate import describe_model, in_folder, locate, sha256_of, verified
 from tests.embed import tiny_encoders as tiny
 
 
