@@ -1,0 +1,87 @@
+"""How each operation is asked: a row an operation. An operation without a row fails a test."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from tests.security.calling import NO_BODY, Body, as_form, as_json
+from tests.security.guarded import Ids
+
+QUESTION = "Where does the animal live, and what does it eat?"
+
+
+class Probe(NamedTuple):
+    """`body` gets the ids that also fill the path, and has those of `names`; `query` stands behind the path."""
+
+    body: Callable[[Ids], Body] = lambda _ids: NO_BODY
+    query: str = ""
+    names: frozenset[str] = frozenset()
+
+
+def sends(value: Any) -> Probe:
+    """JSON in which `{name}` stands for an id."""
+    names = frozenset(re.findall(r'"{(\w+)}"', json.dumps(value)))
+    return Probe(lambda ids: as_json(_filled(value, ids)), names=names)
+
+
+def _filled(value: Any, ids: Ids) -> Any:
+    if isinstance(value, dict):
+        return {name: _filled(part, ids) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_filled(part, ids) for part in value]
+    if isinstance(value, str) and value.startswith("{") and value.endswith("}"):
+        return ids[value[1:-1]]
+    return value
+
+
+USER = [{"role": "user", "content": QUESTION}]
+STORES = ["{vector_store_id}"]
+
+PROBES: dict[str, tuple[Probe, ...]] = {
+    # asking
+    "createChatCompletion": (
+        sends({"messages": USER, "vector_store_ids": STORES}),
+        sends({"messages": USER, "vector_store_ids": ["{store_name}"]}),
+        sends({"messages": USER, "vector_store_ids": STORES, "stream": True}),
+        sends({"messages": USER}),
+    ),
+    "createEmbedding": (sends({"model": "auto", "input": QUESTION}),),
+    "listModels": (Probe(),),
+    # files
+    "createFile": (Probe(lambda _ids: as_form({"purpose": "assistants"}, ("a.txt", b"Some text."))),),
+    "listFiles": (Probe(), Probe(query="?limit=100&order=asc"), Probe(query="?after={file_id}")),
+    "retrieveFile": (Probe(),),
+    "downloadFile": (Probe(),),
+    # stores
+    "createVectorStore": (sends({"name": "another"}), sends({"file_ids": ["{file_id}"]})),
+    "listVectorStores": (Probe(), Probe(query="?limit=100&order=asc"), Probe(query="?after={vector_store_id}")),
+    "getVectorStore": (Probe(),),
+    "modifyVectorStore": (sends({"metadata": {"by": "probe"}}), sends({"name": "renamed"})),
+    "searchVectorStore": (
+        sends({"query": QUESTION}),
+        sends({"query": ["minutes of the board", QUESTION], "max_num_results": 50}),
+        sends({"query": QUESTION, "filters": {"type": "ne", "key": "mark", "value": "x"}}),
+    ),
+    # files in stores
+    "createVectorStoreFile": (sends({"file_id": "{file_id}", "attributes": {"mark": "{store_name}"}}),),
+    "listVectorStoreFiles": (Probe(), Probe(query="?filter=completed"), Probe(query="?after={file_id}")),
+    "getVectorStoreFile": (Probe(),),
+    "retrieveVectorStoreFileContent": (Probe(),),
+    "createVectorStoreFileBatch": (
+        sends({"file_ids": ["{file_id}"], "attributes": {"mark": "{store_name}"}}),
+        sends({"files": [{"file_id": "{file_id}", "attributes": {"mark": "{store_name}"}}]}),
+    ),
+    "getVectorStoreFileBatch": (Probe(),),
+    "cancelVectorStoreFileBatch": (Probe(),),
+    "listFilesInVectorStoreBatch": (Probe(), Probe(query="?after={file_id}")),
+    # the server
+    "metrics": (Probe(),),
+    # what changes or ends things: their owner asks in this order
+    "updateVectorStoreFileAttributes": (sends({"attributes": {"by": "probe"}}),),
+    "deleteVectorStoreFile": (Probe(),),
+    "deleteFile": (Probe(),),
+    "deleteVectorStore": (Probe(),),
+}
