@@ -30,12 +30,14 @@ class OpenIndex(Index, Protocol):
 class IndexDirectory:
     """Opens a store's index on first use and keeps it; `stop` closes them all.
 
-    `open_index` makes the unstarted index of a store. Two callers who ask at once wait for one opening.
+    `open_index` makes the unstarted index of a store. Two callers who ask at once wait for one opening, and it goes on
+    when they leave: cut off half way, a second one would find the files of the first under its hands.
     """
 
     def __init__(self, *, open_index: Callable[[Store], OpenIndex]) -> None:
         self._open_index = open_index
         self._open: dict[str, OpenIndex] = {}
+        self._opening: dict[str, asyncio.Task[OpenIndex]] = {}
         self._gone: set[tuple[str, float]] = set()
         self._lock = asyncio.Lock()
 
@@ -44,6 +46,14 @@ class IndexDirectory:
         index = self._open.get(store.id)
         if index is not None:
             return index
+        task = self._opening.get(store.id)
+        if task is None:
+            task = asyncio.create_task(self._start(store), name=f"open:{store.id}")
+            self._opening[store.id] = task
+            task.add_done_callback(lambda done: self._opened(store.id, done))
+        return await asyncio.shield(task)
+
+    async def _start(self, store: Store) -> OpenIndex:
         async with self._lock:
             if (store.id, store.created_s) in self._gone:
                 raise NotFound("vector store", store.id)
@@ -52,6 +62,11 @@ class IndexDirectory:
                 await index.start()
                 self._open[store.id] = index
             return self._open[store.id]
+
+    def _opened(self, store_id: str, task: asyncio.Task[OpenIndex]) -> None:
+        self._opening.pop(store_id, None)
+        if not task.cancelled():
+            task.exception()  # whoever still waits hears of it; when all have left, nobody needs to
 
     async def close(self, store_id: str) -> None:
         """Close one index, if it is open."""
