@@ -82,6 +82,7 @@ class IndexDirectory:
 
     async def stop(self) -> None:
         """Close every index; each is tried even when another fails."""
+        await asyncio.gather(*self._opening.values(), return_exceptions=True)
         async with self._lock:
             closing: list[Awaitable[None]] = [index.stop() for index in self._open.values()]
             self._open.clear()

@@ -80,7 +80,8 @@ class Guarded:
         await self.made(caller, path, as_json(attached))
         for each in (file, secret_file):
             await self.completed(caller, f"{path}/{each}")
-        batch = await self.made(caller, f"/v1/vector_stores/{store['id']}/file_batches", as_json({"file_ids": [file], "attributes": {"mark": word}}))
+        batched = as_json({"file_ids": [file], "attributes": {"mark": word}})
+        batch = await self.made(caller, f"/v1/vector_stores/{store['id']}/file_batches", batched)
         return {
             "vector_store_id": store["id"],
             "file_id": file,

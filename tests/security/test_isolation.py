@@ -32,7 +32,9 @@ SEED = int(os.environ.get("PENSTOCK_SEED", "0")) or random.SystemRandom().randra
 NOBODY = ("none", "expired", "revoked")
 OPEN = {"/healthz", "/readyz", "/openapi.json"}
 CANARIES = (CANARY.encode(), GROUP_CANARY.encode())
-VARIABLE = re.compile(rb"^(x-request-id|server-timing|date|x-penstock-[a-z-]*timing.*): .*$", re.MULTILINE | re.IGNORECASE)
+VARIABLE = re.compile(
+    rb"^(x-request-id|server-timing|date|x-penstock-[a-z-]*timing.*): .*$", re.MULTILINE | re.IGNORECASE
+)
 SPELLINGS = (
     lambda name: name,
     lambda name: quote(name, safe=""),
@@ -166,10 +168,16 @@ async def test_nothing_of_another_is_seen(guarded: Guarded, caplog: pytest.LogCa
             assert not any(canary in seen.everything for canary in CANARIES), (SEED, operation.name, seen)
 
         seen = await ask("other tenant", foreign)
-        echoed = seen.everything.replace(foreign["store_name"].encode(), b"")  # a name that was asked for may be said back
+        echoed = seen.everything.replace(
+            foreign["store_name"].encode(), b""
+        )  # a name that was asked for may be said back
         assert not any(canary in echoed for canary in CANARIES), (SEED, operation.name, seen)
         if foreign != missing:
-            assert normal(seen, foreign) == normal(await ask("other tenant", missing), missing), (SEED, operation.name, seen)
+            assert normal(seen, foreign) == normal(await ask("other tenant", missing), missing), (
+                SEED,
+                operation.name,
+                seen,
+            )
 
         if operation.method == "GET" or operation.name in ("searchVectorStore", "createChatCompletion"):
             seen = await ask("other user", guarded.victim | {"file_id": guarded.victim["secret_file_id"]})
@@ -200,7 +208,7 @@ async def test_metrics_speak_of_nobody(guarded: Guarded) -> None:
 
 
 async def test_how_long_it_takes_tells_nothing(guarded: Guarded) -> None:
-    """A foreign id and an unknown one take as long: the area under the curve of telling them apart by time is a half."""
+    """A foreign id and an unknown one take as long: telling them apart by time is right half of the time."""
     path = "/v1/vector_stores/{}/files/{}"
     rng = random.Random(SEED)
     foreign: list[float] = []
