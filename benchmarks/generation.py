@@ -190,7 +190,7 @@ async def local(options: argparse.Namespace) -> None:
     medians = {}
     for caching in (False, True):
         engine = LocalGenerator(
-            model="tiny", source=options.model, settings=LocalSettings(prefix_caching=caching, batched_tokens=2048)
+            model="tiny", source=options.model, settings=LocalSettings(prefix_caching=caching, step_tokens=2048)
         )
         await engine.start()
         shared = " ".join(f"the gate number {number} governs the flow of water" for number in range(150))

@@ -21,8 +21,8 @@ from penstock.core.types import Principal, Store
 from penstock.embed.batched import BatchedEmbedder
 from penstock.embed.openvino import OpenVinoEmbedder
 from penstock.flow.datalock import DataLock
-from penstock.generate.build import Generation
 from penstock.generate.extractive.engine import ExtractiveGenerator
+from penstock.generate.generation import Generation
 from penstock.ingest.reader import FileReader
 from penstock.ingest.source import walk
 from penstock.models.locate import DEFAULT_MODEL
@@ -88,7 +88,9 @@ class Penstock:
                 cosines=settings.embed.model == DEFAULT_MODEL,
             ),
             on_death=_report_death,
+            observe=self.metrics.observe_generation,
         )
+        self.metrics.watch_engines(self.generation.states)
         self.questions = QuestionPipeline(
             embedder=self.embedder,
             indexes=self.indexes,

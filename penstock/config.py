@@ -117,6 +117,8 @@ class EngineSettings(Section, frozen=True):
     """Its name at the servers, where that is another."""
     key_env: str = ""
     """The environment variable that holds the API keys, with commas between several."""
+    key_file: str = ""
+    """Instead: a file with an API key a line. It is read again when the settings are."""
     api: Literal["chat", "completions"] = "chat"
     streamed: bool = True
     ask_usage: bool = True
@@ -127,8 +129,24 @@ class EngineSettings(Section, frozen=True):
     between_tokens_timeout_s: PositiveFloat = 20.0
     hedged: bool = False
     """Ask a second server when the first token is unusually late."""
+    probe_every_s: Annotated[float, Meta(ge=0)] | None = None
+    """How often each server is asked for its models, as a sign of life; 0: never. Left out: .5, with API keys 15."""
+    fallback: tuple[str, ...] = ()
+    """Engines that answer, in this order, where this one cannot. The extractive engine comes after them in any case."""
     draft: str = ""
-    """For `local`: a small model of the same vocabulary that guesses ahead."""
+    """For `local`, like those up to `sequences`: a small model of the same vocabulary that guesses ahead."""
+    draft_tokens: PositiveInt = 4
+    """So many at a time."""
+    device: str = "CPU"
+    """Or GPU, an Intel one."""
+    cache_gb: PositiveInt = 1
+    """Memory for attention's keys and values."""
+    prefix_caching: bool = True
+    """Keep those of prompts' beginnings, for prompts that begin alike."""
+    step_tokens: Annotated[int, Meta(ge=16)] = 512
+    """Tokens of prompts and answers in one step; longer prompts are split over steps."""
+    sequences: PositiveInt = 128
+    """Answers under way together at the most; others wait."""
     context_tokens: Annotated[int, Meta(ge=512)] = 8_192
     tokenizer: str = ""
     """Path of the model's tokenizer.json; without it tokens are estimated."""

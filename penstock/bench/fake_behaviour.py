@@ -31,6 +31,8 @@ class Behaviour(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     fault: Fault = "none"
     fault_share: float = 1.0
     """Every so many of the requests meet the fault, evenly spread."""
+    models_fail: bool = True
+    """While it has a fault, the list of models, which health probes read, is an error, too."""
     slots: int = 1024
     first_token_ms: float = 0.0
     token_ms: float = 0.0

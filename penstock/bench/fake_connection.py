@@ -103,7 +103,8 @@ class Connection(asyncio.Protocol):
         elif path == "/stats":
             self.send_json(200, self._server.stats())
         elif path.endswith("/models"):
-            healthy = self._server.behaviour.fault in ("none", "status_429")
+            behaviour = self._server.behaviour
+            healthy = behaviour.fault in ("none", "status_429") or not behaviour.models_fail
             self.send_json(200 if healthy else 500, {"object": "list", "data": [{"id": "fake", "object": "model"}]})
         else:
             self.send_json(404, {"error": {"message": "no such path"}})

@@ -32,11 +32,14 @@ T = TypeVar("T")
 
 
 class TargetBudget:
-    """Retries that one target (a server, a shard, a model) will be given, by all requests together."""
+    """Retries that one target (a server, a shard, a model) will be given, by all requests together.
 
-    def __init__(self, *, share: float = 0.2, at_start: float = 3.0) -> None:
+    `most` bounds how many can be saved up and spent at once; without it, as many as there are at the start.
+    """
+
+    def __init__(self, *, share: float = 0.2, at_start: float = 3.0, most: float | None = None) -> None:
         self._share = share
-        self._most = at_start
+        self._most = at_start if most is None else most
         self._tokens = at_start
 
     def earn(self) -> None:

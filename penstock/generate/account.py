@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -12,6 +13,7 @@ from penstock.core.context import Context
 from penstock.core.types import Delta, Prompt, Usage
 from penstock.flow.estimate import Durations
 from penstock.generate.replica import Engine
+from penstock.generate.tokens import TokenCount
 
 MOST_ACCOUNTS = 10_000
 
@@ -29,7 +31,7 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Bill(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer. `tokens_per_s` counts from the first token on; one that broke off has only the pieces that came."""
+    """One answer. `tokens_per_s` counts from the first token on; of one that broke off both counts are estimates."""
 
     tenant: str
     model: str
@@ -66,6 +68,10 @@ class Account:
     def totals(self, tenant: str, model: str) -> Totals:
         return self._totals.get((tenant, model), Totals())
 
+    def of(self, tenant: str) -> dict[str, Totals]:
+        """A tenant's sums, by model."""
+        return {model: totals for (whose, model), totals in self._totals.items() if whose == tenant}
+
     def add(self, bill: Bill) -> None:
         key = (bill.tenant, bill.model)
         totals = self._totals.setdefault(key, Totals())
@@ -85,9 +91,13 @@ class Account:
 class Accounted:
     """A Generator whose answers are billed, also those that nobody heard to the end."""
 
-    def __init__(self, *, engine: Engine, account: Account, price: Price) -> None:
+    def __init__(self, *, engine: Engine, account: Account, price: Price, tokens: TokenCount) -> None:
         self.model = engine.model
         self.price = price
+        self.in_hand = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._tokens = tokens
         self.first_token = Durations()
         self.token = Durations()
         self._engine, self._account = engine, account
@@ -98,21 +108,26 @@ class Accounted:
     async def generate(self, prompt: Prompt, ctx: Context) -> AsyncGenerator[Delta]:
         began_s = ctx.clock.now_s()
         first_s: float | None = None
-        usage, complete, pieces = Usage(), False, 0
+        usage, complete, said = Usage(), False, 0
+        self.in_hand += 1
+        self.idle.clear()
         try:
             async with aclosing(self._engine.generate(prompt, ctx)) as deltas:
                 async for delta in deltas:
                     if first_s is None and delta.text:
                         first_s = ctx.clock.now_s() - began_s
                         self.first_token.observe(first_s)
-                    pieces += 1
+                    said += len(delta.text)
                     if delta.finish is not None:
                         complete, usage = True, delta.usage or usage
                     yield delta
         finally:
             total_s = ctx.clock.now_s() - began_s
+            self.in_hand -= 1
+            if not self.in_hand:
+                self.idle.set()
             if not complete:
-                usage = Usage(output=pieces)
+                usage = self._so_far(prompt, said)
             if complete and first_s is not None and usage.output > 1:
                 self.token.observe((total_s - first_s) / usage.output)
             self._account.add(
@@ -126,3 +141,11 @@ class Accounted:
                     complete=complete,
                 )
             )
+
+    def _so_far(self, prompt: Prompt, said: int) -> Usage:
+        """What an answer that was not heard to its end has used. One that never began has used nothing."""
+        if not said:
+            return Usage()
+        asked = len(prompt.question) + sum(len(hit.chunk.text) for hit in prompt.passages)
+        asked += sum(len(turn.content) for turn in prompt.messages)
+        return Usage(prompt=self._tokens.chars(asked), output=self._tokens.chars(said))

@@ -34,7 +34,7 @@ class LocalSettings(msgspec.Struct, frozen=True, kw_only=True):
     device: str = "CPU"
     cache_gb: int = 1
     prefix_caching: bool = True
-    batched_tokens: int = 512
+    step_tokens: int = 512
     """Tokens of prompts and answers in one step; long prompts are split over steps."""
     sequences: int = 128
     waiting: int = 256
@@ -80,6 +80,11 @@ class LocalGenerator:
 
     async def healthy(self, ctx: Context) -> bool:  # noqa: ARG002 - every engine's signature
         """Whether the step loop is alive."""
+        return self.is_well
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it has been started and its thread lives."""
         return self._steps is not None and self._steps.failure is None
 
     @property
@@ -185,7 +190,7 @@ class LocalGenerator:
         scheduler = openvino_genai.SchedulerConfig()
         scheduler.cache_size = self._settings.cache_gb
         scheduler.enable_prefix_caching = self._settings.prefix_caching
-        scheduler.max_num_batched_tokens = self._settings.batched_tokens
+        scheduler.max_num_batched_tokens = self._settings.step_tokens
         scheduler.max_num_seqs = self._settings.sequences
         scheduler.dynamic_split_fuse = True
         return scheduler

@@ -42,6 +42,13 @@ class KeyRing:
         self._next = 0
         self.waiting = 0
 
+    def replace(self, keys: Sequence[str]) -> None:
+        """Use these keys from now on. Those that stay keep their standing; answers under way keep their key."""
+        known = {key.headers.get("Authorization", ""): key for key in self._keys}
+        fresh = [Key(secret) for secret in keys] or [Key("")]
+        self._keys = [known.get(key.headers.get("Authorization", ""), key) for key in fresh]
+        self._next = 0
+
     async def take(self, ctx: Context) -> Key:
         """A key that may be used now. Raises Overloaded at once where none will be ready before the deadline."""
         while (key := self._ready()) is None:

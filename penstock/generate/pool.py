@@ -21,6 +21,13 @@ from penstock.generate.replica import STAGE, Engine, Replica
 
 CHARS_PER_TOKEN = 4
 USUAL_OUTPUT_TOKENS = 256
+MOST_SAVED_RETRIES = 256.0
+"""Of the fifth of a retry that each request earns, so many may be spent at once: a replica that dies with many waiting
+for their first token there must not fail them all. They only ever go to replicas that are well."""
+
+
+class Resting(StageUnavailable):
+    """The replica's breaker let the call not through: nothing was asked of it."""
 
 
 class Pool:
@@ -39,12 +46,18 @@ class Pool:
         self.model = model
         self.prefixes = PrefixMap()
         self.attempts = 0
+        self.retries = 0
         self._replicas: dict[str, Replica] = {}
-        self._budget = TargetBudget()
+        self._budget = TargetBudget(most=MOST_SAVED_RETRIES)
         self._hedge = Hedge(name=STAGE, clock=clock) if hedged else None
         self._probe_every_s, self._probe_timeout_s = probe_every_s, probe_timeout_s
         self._clock = clock
         self._tasks = Tasks(name=f"pool {model}", on_death=on_death)
+
+    @property
+    def hedges(self) -> int:
+        """First tokens for which a second replica was asked."""
+        return self._hedge.hedged if self._hedge else 0
 
     @property
     def replicas(self) -> Sequence[Replica]:
@@ -56,27 +69,48 @@ class Pool:
         self._level(replica)
         self._replicas[name] = replica
 
-    async def drain(self, name: str, ctx: Context) -> bool:
-        """Give it nothing new, wait until it is idle or the time is up, and take it out; whether it was idle."""
-        replica = self._replicas.get(name)
-        if replica is None:
-            raise NotFound("replica", name)
+    def drain(self, name: str) -> None:
+        """Give it nothing new; what runs there runs on. Raises NotFound."""
+        self._named(name).draining = True
+
+    def resume(self, name: str) -> None:
+        """It takes requests again. Raises NotFound."""
+        replica = self._named(name)
+        if replica.draining:
+            replica.draining = False
+            self._level(replica)
+
+    async def remove(self, name: str, *, within_s: float) -> bool:
+        """Drain it, wait until it is idle or the time is up, and take it out. False: it was resumed meanwhile.
+
+        Raises NotFound.
+        """
+        replica = self._named(name)
         replica.draining = True
-        try:
-            async with asyncio.timeout(ctx.remaining_s()):
-                await replica.idle.wait()
-        except TimeoutError:
+        await asyncio.wait((waiting := asyncio.ensure_future(replica.idle.wait()),), timeout=within_s)
+        waiting.cancel()
+        if not replica.draining or self._replicas.get(name) is not replica:
             return False
-        finally:
-            self._replicas.pop(name, None)
-            self.prefixes.forget(name)
+        del self._replicas[name]
+        self.prefixes.forget(name)
         return True
 
+    def _named(self, name: str) -> Replica:
+        replica = self._replicas.get(name)
+        if replica is None:
+            raise NotFound("replica", name, param="replica")
+        return replica
+
     async def start(self) -> None:
-        self._tasks.start("probe", self._probe_forever())
+        if self._probe_every_s > 0:
+            self._tasks.start("probe", self._probe_forever())
 
     async def stop(self) -> None:
         await self._tasks.stop()
+
+    def may_try_more(self) -> bool:
+        """Take one of the attempts beyond the first, which hedges share with retries."""
+        return self._budget.take()
 
     @property
     def is_well(self) -> bool:
@@ -101,12 +135,19 @@ class Pool:
                         has_begun = True
                         yield delta
                 return
+            except Resting:
+                # Its breaker let nothing through, so this was no attempt, and going elsewhere is no retry.
+                if not self._is_another_usable(tried):
+                    raise
             except (Overloaded, StageUnavailable) as error:
                 if has_begun or not self._may_go_on(error, tried, ctx):
                     raise
 
+    def _is_another_usable(self, tried: Collection[str]) -> bool:
+        return any(self._usable(replica) for replica in self.replicas if replica.name not in tried)
+
     def _may_go_on(self, error: Overloaded | StageUnavailable, tried: set[str], ctx: Context) -> bool:
-        if not any(self._usable(replica) for replica in self.replicas if replica.name not in tried):
+        if not self._is_another_usable(tried):
             if not (isinstance(error, Overloaded) and error.retry_after_s < ctx.remaining_s()):
                 return False
             # Nobody else: its key ring lets the request wait for its turn.
@@ -116,6 +157,7 @@ class Pool:
         if not ctx.retries.take():
             self._budget.give_back()
             return False
+        self.retries += 1
         return True
 
     def _usable(self, replica: Replica) -> bool:
@@ -136,7 +178,8 @@ class Pool:
         others = [one for one in self.replicas if one is not replica and one.name not in tried and self._usable(one)]
         attempts = [_Attempt(self, replica, prompt, ctx, hashes)]
         if self._hedge is not None and others:
-            attempts.append(_Attempt(self, min(others, key=lambda one: one.standing.in_hand), prompt, ctx, hashes))
+            second = min(others, key=lambda one: one.standing.in_hand)
+            attempts.append(_Attempt(self, second, prompt, ctx, hashes, is_extra=True))
         try:
             if len(attempts) == 1 or self._hedge is None:
                 winner = await attempts[0].begin()
@@ -148,7 +191,9 @@ class Pool:
             assert winner.first is not None
             assert winner.stream is not None
             yield winner.first
+            served_by = winner.replica
             async for delta in winner.stream:
+                served_by.heard += 1
                 yield delta
         except BaseException as error:
             tried.update(attempt.replica.name for attempt in attempts if attempt.begun)
@@ -164,8 +209,9 @@ class Pool:
 
     async def _probe(self, replica: Replica) -> None:
         ctx = start_context(principal=Principal(), timeout_s=self._probe_timeout_s)
-        was_sick = replica.sick
-        replica.probed(healthy=await replica.engine.healthy(ctx))
+        was_sick, heard = replica.sick, replica.heard
+        # An engine under load may be slow to list its models. As long as it sends tokens it is not frozen.
+        replica.probed(healthy=await replica.engine.healthy(ctx) or replica.heard > heard)
         if replica.sick and not was_sick:
             # Whatever it comes back as, its cache will be empty.
             self.prefixes.forget(replica.name)
@@ -180,9 +226,19 @@ class Pool:
 class _Attempt:
     """One replica's try at one request. `end` gives everything back, once."""
 
-    def __init__(self, pool: Pool, replica: Replica, prompt: Prompt, ctx: Context, hashes: Sequence[int]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        replica: Replica,
+        prompt: Prompt,
+        ctx: Context,
+        hashes: Sequence[int],
+        *,
+        is_extra: bool = False,
+    ) -> None:
         self._pool = pool
         self.replica = replica
+        self._is_extra = is_extra
         self._prompt, self._ctx, self._hashes = prompt, ctx, hashes
         self._cost = _cost(prompt)
         self.stream: AsyncGenerator[Delta] | None = None
@@ -193,7 +249,12 @@ class _Attempt:
     async def begin(self) -> _Attempt:
         """Returns itself once the first delta is there."""
         self.begun = True
-        await self._breaker.__aenter__()
+        if self._is_extra and not self._pool.may_try_more():
+            raise Resting(STAGE, "the pool's extra attempts are used up")
+        try:
+            await self._breaker.__aenter__()
+        except StageUnavailable as error:
+            raise Resting(STAGE, f"replica '{self.replica.name}' rests") from error
         self._pool.attempts += 1
         self.replica.take(self._cost)
         matched = self._pool.prefixes.matched(self._hashes).get(self.replica.name, 0)

@@ -12,6 +12,7 @@ from penstock.core.errors import Overloaded, StageUnavailable
 from penstock.core.types import Delta, Prompt
 from penstock.flow.breaker import Breaker
 from penstock.generate.affinity import Standing
+from penstock.generate.states import ReplicaCondition
 
 STAGE = "generate"
 SICK_AFTER = 2
@@ -40,6 +41,8 @@ class Replica:
         self.breaker = Breaker(name=STAGE, clock=clock)
         self.draining = False
         self.in_hand = 0
+        self.heard = 0
+        """Deltas that it has sent so far."""
         self.idle = asyncio.Event()
         self.idle.set()
         self._clock = clock
@@ -57,6 +60,17 @@ class Replica:
     def suspect(self) -> bool:
         """Better somebody else, for now."""
         return self._clock.now_s() < self._avoid_until_s
+
+    @property
+    def condition(self) -> ReplicaCondition:
+        """In a word; the first that holds."""
+        if self.draining:
+            return "draining"
+        if self.sick:
+            return "sick"
+        if self.breaker.state == "open":
+            return "resting"
+        return "suspect" if self.suspect else "well"
 
     @property
     def standing(self) -> Standing:

@@ -30,6 +30,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     is_well: Callable[[], bool]
     level: float = 0.5
     context_tokens: int = 8_192
+    fallback: tuple[str, ...] = ()
+    """Who answers, in this order, where it cannot and the policy did not say."""
 
 
 class Routed(msgspec.Struct, frozen=True):
@@ -50,9 +52,13 @@ class Router:
         last_resort: Generator,
         splits: Mapping[str, Sequence[tuple[str, float]]] | None = None,
     ) -> None:
-        self._models = {model.engine.model: model for model in models}
         self._last = last_resort
-        self._splits = dict(splits or {})
+        self.replace(models, splits or {})
+
+    def replace(self, models: Sequence[Model], splits: Mapping[str, Sequence[tuple[str, float]]]) -> None:
+        """Choose among these from now on; what was chosen before runs on."""
+        self._models = {model.engine.model: model for model in models}
+        self._splits = dict(splits)
 
     def models(self) -> Sequence[str]:
         """Names that `choose` takes."""
@@ -63,21 +69,21 @@ class Router:
         if model == self._last.model:
             return Routed(self._last, "asked for", Choice(model, "asked for"))
         choice = self._policy(prompt, ctx) if model in AUTO else self._named(model or "", ctx)
-        chain: list[Engine] = []
-        if choice.model in self._models:
-            chain.append(self._models[choice.model].engine)
-        if model in AUTO:
-            # Those that were able come next; the order of the alternatives is the order of the settings.
-            chain += [self._models[one.model].engine for one in choice.alternatives if one.able]
-        if not chain:
+        if choice.model not in self._models:
             return Routed(self._last, choice.reason, choice)
+        # The other able ones come next; the order of the alternatives is the order of the settings.
+        names = [choice.model, *(one.model for one in choice.alternatives if one.able)]
+        names += self._models[choice.model].fallback
+        chain = [self._models[name].engine for name in dict.fromkeys(names)]
         return Routed(Fallback(engines=chain, last_resort=self._last), choice.reason, choice)
 
     def _named(self, model: str, ctx: Context) -> Choice:
         versions = self._splits.get(model)
         if versions:
             taken = split(versions, ctx.request_id)
-            others = tuple(PassedOver(name, "the split's other side") for name, _ in versions if name != taken)
+            others = tuple(
+                PassedOver(name, "the split's other side", able=True) for name, _ in versions if name != taken
+            )
             return Choice(taken, f"by the split of '{model}'", others)
         if model not in self._models:
             raise NotFound("model", model, param="model")

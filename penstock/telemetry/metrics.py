@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from penstock.telemetry.engines import Engine, Engines
 
 STAGE_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -48,6 +51,41 @@ class Door(Protocol):
     def waiting(self) -> int: ...
 
 
+class Tokens(Protocol):
+    """Tokens of one generation."""
+
+    @property
+    def prompt(self) -> int: ...
+
+    @property
+    def cached(self) -> int: ...
+
+    @property
+    def output(self) -> int: ...
+
+
+class Generated(Protocol):
+    """What one answer of a language model took."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def usage(self) -> Tokens: ...
+
+    @property
+    def first_token_s(self) -> float: ...
+
+    @property
+    def tokens_per_s(self) -> float: ...
+
+    @property
+    def price(self) -> float: ...
+
+    @property
+    def complete(self) -> bool: ...
+
+
 class Metrics:
     """All metrics of one process, in a registry of its own, so that two servers in one test do not meet."""
 
@@ -76,6 +114,7 @@ class Metrics:
         )
         self._declare_work()
         self._declare_flow()
+        self._declare_generation()
 
     def _declare_work(self) -> None:
         self._stages: dict[str, Histogram] = {}
@@ -117,6 +156,55 @@ class Metrics:
             ["door", "what"],
             registry=self.registry,
         )
+
+    def _declare_generation(self) -> None:
+        self.generations = Counter(
+            "penstock_generations_total",
+            "Answers of language models; complete, or broken off by an error or by their reader.",
+            ["model", "outcome"],
+            registry=self.registry,
+        )
+        self.generated_tokens = Counter(
+            "penstock_generation_tokens_total",
+            "Tokens: prompt, of those cached, output.",
+            ["model", "kind"],
+            registry=self.registry,
+        )
+        self.generation_first_token_seconds = Histogram(
+            "penstock_generation_first_token_seconds",
+            "From the request to an engine to its first token.",
+            ["model"],
+            buckets=STAGE_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.generation_tokens_per_second = Histogram(
+            "penstock_generation_tokens_per_second",
+            "Tokens a second of one answer, from the first token on.",
+            ["model"],
+            buckets=(5, 10, 20, 40, 60, 80, 100, 150, 200, 400, 1000),
+            registry=self.registry,
+        )
+        self.generation_price = Counter(
+            "penstock_generation_price_total",
+            "By the price table, in its currency.",
+            ["model"],
+            registry=self.registry,
+        )
+
+    def observe_generation(self, bill: Generated) -> None:
+        """Count one answer of a language model."""
+        self.generations.labels(bill.model, "complete" if bill.complete else "broken").inc()
+        for kind in ("prompt", "cached", "output"):
+            self.generated_tokens.labels(bill.model, kind).inc(getattr(bill.usage, kind))
+        self.generation_price.labels(bill.model).inc(bill.price)
+        if bill.usage.output:
+            self.generation_first_token_seconds.labels(bill.model).observe(bill.first_token_s)
+        if bill.complete and bill.tokens_per_s:
+            self.generation_tokens_per_second.labels(bill.model).observe(bill.tokens_per_s)
+
+    def watch_engines(self, states: Callable[[], Sequence[Engine]]) -> None:
+        """Show how engines stand whenever the metrics are read."""
+        self.registry.register(Engines(states))
 
     def observe_stage(self, stage: str, took_s: float) -> None:
         """Count one stage of one question. Stages are few, and looking a label up costs as much as counting."""

@@ -61,7 +61,10 @@ def test_the_settings_page_is_in_step() -> None:
 
 
 def test_every_metric_is_described() -> None:
-    names = re.findall(r'"(penstock_\w+)"', (ROOT / "penstock/telemetry/metrics.py").read_text(encoding="utf-8"))
+    sources = (
+        (ROOT / "penstock/telemetry" / name).read_text(encoding="utf-8") for name in ("metrics.py", "engines.py")
+    )
+    names = [name for text in sources for name in re.findall(r'"(penstock_\w+)"', text)]
     page = (ROOT / "docs" / "reference" / "metrics.md").read_text(encoding="utf-8")
     assert names
     assert [name for name in names if f"`{name}`" not in page] == []

@@ -8,10 +8,10 @@ from penstock.config import EngineSettings, GenerateSettings, SplitSettings
 from penstock.core.context import Context, start_context
 from penstock.core.errors import BadSetting, NotFound, StageUnavailable
 from penstock.core.types import Chunk, Hit, Principal, Prompt
-from penstock.generate.build import Generation
 from penstock.generate.choice import Asked, Candidate, decide, split
 from penstock.generate.complexity import complexity
 from penstock.generate.extractive import MODEL, ExtractiveGenerator
+from penstock.generate.generation import Generation
 from penstock.generate.router import Routed
 
 EASY = "When was it built?"

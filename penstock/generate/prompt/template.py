@@ -38,6 +38,12 @@ class Templates:
         self._default = _read(folder, self._default)
         self._of_store = {path.name: _read(path, self._default) for path in sorted(folder.iterdir()) if path.is_dir()}
 
+    def __eq__(self, other: object) -> bool:
+        """Whether every prompt would read the same."""
+        return isinstance(other, Templates) and (self._default, self._of_store) == (other._default, other._of_store)
+
+    __hash__ = None  # type: ignore[assignment]  # compared by content, which nobody looks up by
+
     def of(self, store_id: str) -> Template:
         """The store's template, else the installation's."""
         return self._of_store.get(store_id, self._default)

@@ -1,17 +1,17 @@
 """Makes the tiny Llama beside this file: random weights, a vocabulary trained on this project's documentation.
 
-It says nothing sensible, quickly, and it is a real Llama to every engine. Needs, in an environment of its own:
-`pip install torch==2.13.0 "optimum-intel[openvino]" openvino-tokenizers`. Then `python make.py [FOLDER]`:
-`FOLDER/hf` gets the Hugging Face form (for vLLM), `FOLDER/openvino` the 8-bit OpenVINO export that is committed here.
+It says nothing sensible, quickly, and it is a real Llama to every engine.
+
+    python make.py hf FOLDER         the Hugging Face form, for vLLM; needs torch and transformers
+    python make.py openvino [HERE]   the 8-bit OpenVINO export that is committed here; needs, in an environment of its
+                                     own, `pip install torch==2.13.0 "optimum-intel[openvino]" openvino-tokenizers`
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
-import openvino
 import torch
-from openvino_tokenizers import convert_tokenizer
-from optimum.intel import OVModelForCausalLM, OVWeightQuantizationConfig
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -57,20 +57,34 @@ def make_model(vocabulary: int) -> LlamaForCausalLM:
     )
 
 
-def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
+def make_hf(folder: Path) -> PreTrainedTokenizerFast:
     tokenizer = make_tokenizer()
-    tokenizer.save_pretrained(folder / "hf")
-    make_model(len(tokenizer)).save_pretrained(folder / "hf")
-    exported = OVModelForCausalLM.from_pretrained(
-        folder / "hf", export=True, quantization_config=OVWeightQuantizationConfig(bits=8)
-    )
-    exported.save_pretrained(folder / "openvino")
-    tokenizer.save_pretrained(folder / "openvino")
+    tokenizer.save_pretrained(folder)
+    make_model(len(tokenizer)).save_pretrained(folder)
+    return tokenizer
+
+
+def make_openvino(folder: Path) -> None:
+    import openvino
+    from openvino_tokenizers import convert_tokenizer
+    from optimum.intel import OVModelForCausalLM, OVWeightQuantizationConfig
+
+    with tempfile.TemporaryDirectory() as scratch:
+        tokenizer = make_hf(Path(scratch))
+        exported = OVModelForCausalLM.from_pretrained(
+            scratch, export=True, quantization_config=OVWeightQuantizationConfig(bits=8)
+        )
+        exported.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     for model, name in zip(
         convert_tokenizer(tokenizer, with_detokenizer=True), ("openvino_tokenizer", "openvino_detokenizer"), strict=True
     ):
-        openvino.save_model(model, folder / "openvino" / f"{name}.xml")
+        openvino.save_model(model, folder / f"{name}.xml")
+
+
+def main() -> None:
+    form, folder = sys.argv[1], Path(sys.argv[2]) if len(sys.argv) > 2 else HERE / sys.argv[1]
+    {"hf": make_hf, "openvino": make_openvino}[form](folder)
 
 
 if __name__ == "__main__":
