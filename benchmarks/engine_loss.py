@@ -37,7 +37,6 @@ Way = Literal["kill", "freeze", "errors", "errors-healthy"]
 WAYS: tuple[Way, ...] = get_args(Way)
 LEAST_SUCCESS = 0.995
 LONGEST_RECOVERY_S = 5.0
-TIMEOUT_S = 10.0
 
 
 class Watched:
@@ -120,6 +119,7 @@ async def under_load(
     rate: float,
     seconds: float,
     strike_at_s: float,
+    timeout_s: float = 10.0,
     max_tokens: int = 16,
 ) -> Loss:
     """Send `rate` requests a second for `seconds`; `strike` breaks the engine of `lost`."""
@@ -127,7 +127,7 @@ async def under_load(
     before = pool.attempts
 
     async def one(number: int) -> None:
-        ctx = start_context(principal=Principal(), timeout_s=TIMEOUT_S)
+        ctx = start_context(principal=Principal(), timeout_s=timeout_s)
         request = Sent(ctx.request_id, time.monotonic(), "unfinished")
         sent.append(request)
         try:

@@ -255,8 +255,9 @@ class Loaded(msgspec.Struct, frozen=True):
     origins: tuple[Origin, ...]
 
 
-NOT_OURS = frozenset({"PENSTOCK_DATA", "PENSTOCK_CONFIG", "PENSTOCK_BENCH_VENV"})
-"""Variables with our prefix that are not settings: the tests' data folder, the file to read, `make bench`'s peer."""
+NOT_OURS = frozenset({"PENSTOCK_DATA", "PENSTOCK_CONFIG", "PENSTOCK_BENCH_VENV", "PENSTOCK_API_KEY"})
+"""Variables with our prefix that are not settings: the tests' data folder, the file to read, `make bench`'s peer, and
+the key with which the command line asks a running server."""
 
 
 def load_settings(

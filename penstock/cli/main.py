@@ -17,9 +17,9 @@ import uvloop
 
 from penstock import __version__
 from penstock.catalog.keys import Scope
-from penstock.cli import ask, bench, doctor, ingest, keys, serve, show
+from penstock.cli import ask, bench, doctor, engines, ingest, keys, serve, show
 from penstock.cli.session import Session
-from penstock.config import load_settings
+from penstock.config import Loaded, load_settings
 from penstock.core.errors import BadSetting, InvalidRequest, PenstockError, Setup
 from penstock.telemetry.log import configure_logging
 
@@ -36,6 +36,10 @@ config_app = typer.Typer(no_args_is_help=True, help="Settings: what they are and
 app.add_typer(config_app, name="config")
 keys_app = typer.Typer(no_args_is_help=True, help="API keys: who may call. The first one closes the server to others.")
 app.add_typer(keys_app, name="keys")
+engines_app = typer.Typer(
+    no_args_is_help=True, help="Language models of a running server, and the servers behind them."
+)
+app.add_typer(engines_app, name="engines")
 app.add_typer(bench.app, name="bench")
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder that keeps stores, the catalog and models.")]
@@ -193,6 +197,48 @@ def keys_revoke(
     _run(lambda: uvloop.run(keys.revoke(session, key.rstrip("…"))))
 
 
+Model = Annotated[str, typer.Argument(help="The engine's name.")]
+Replica = Annotated[str, typer.Argument(help="The server, as listed.")]
+
+
+@engines_app.command("list")
+def engines_list(as_json: Json = False, data: Data = None, config: Config = None) -> None:
+    """Show how engines and their servers stand."""
+    session = _session(data, config)
+    _run(lambda: engines.show(session, as_json=as_json))
+
+
+@engines_app.command("drain")
+def engines_drain(model: Model, replica: Replica, data: Data = None, config: Config = None) -> None:
+    """Give a server nothing new, so that it can be restarted; what runs there runs on.
+
+    penstock engines drain llama http://gpu-1:8000/v1
+    """
+    session = _session(data, config)
+    _run(lambda: engines.change(session, "drain", model, replica))
+
+
+@engines_app.command("resume")
+def engines_resume(model: Model, replica: Replica, data: Data = None, config: Config = None) -> None:
+    """Let a drained server take requests again."""
+    session = _session(data, config)
+    _run(lambda: engines.change(session, "resume", model, replica))
+
+
+@engines_app.command("reload")
+def engines_reload(data: Data = None, config: Config = None) -> None:
+    """Have the running server take over [generate] of its settings file: engines, their servers, keys, splits."""
+    session = _session(data, config)
+    _run(lambda: engines.reload(session))
+
+
+@app.command()
+def usage(as_json: Json = False, data: Data = None, config: Config = None) -> None:
+    """Show what tenants used of which language model since the server's start."""
+    session = _session(data, config)
+    _run(lambda: engines.usage(session, as_json=as_json))
+
+
 @app.command()
 def version() -> None:
     """Print the version."""
@@ -201,12 +247,16 @@ def version() -> None:
 
 def _session(data: Path | None, config: Path | None, *, port: int | None = None, host: str | None = None) -> Session:
     overrides = {"data_dir": str(data) if data else None, "server.port": port, "server.host": host}
+
+    def read() -> Loaded:
+        return load_settings(file=config, environ=os.environ, overrides=overrides)
+
     try:
-        loaded = load_settings(file=config, environ=os.environ, overrides=overrides)
+        loaded = read()
     except BadSetting as error:
         _fail(error)
     configure_logging(level=loaded.settings.log.level, json_lines=loaded.settings.log.json_lines)
-    return Session(loaded=loaded)
+    return Session(loaded=loaded, read=read)
 
 
 def _run(work: Callable[[], int]) -> None:

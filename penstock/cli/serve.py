@@ -15,6 +15,7 @@ from penstock.assemble import Penstock
 from penstock.catalog.keys import hash_of, read_secret
 from penstock.cli.ingest import read_into
 from penstock.cli.keys import there_are_keys
+from penstock.cli.renewal import Renewal
 from penstock.cli.session import OWNER, Session
 from penstock.config import Settings
 from penstock.gateway.app import create_app
@@ -62,6 +63,7 @@ async def _serve(session: Session, *, paths: list[Path], store_name: str, open_p
                 readiness=readiness,
                 uploads=penstock.uploads,
                 tokenizer=penstock.encoder.tokenizer,
+                engines=penstock.generation,
                 authenticator=authenticator,
             )
             server = make_server(app=app, settings=settings, readiness=readiness)
@@ -70,11 +72,14 @@ async def _serve(session: Session, *, paths: list[Path], store_name: str, open_p
             await authenticator.start()
             try:
                 serving = asyncio.create_task(server.serve(sockets=[bound]), name="serve")
+                renewal = Renewal(session=session, generation=penstock.generation)
+                renewal.listen()
                 readiness.ready()
                 await _announce(penstock, address, example)
                 if open_page:
                     await asyncio.to_thread(webbrowser.open, address)
                 await serving
+                await renewal.stop()
             finally:
                 await authenticator.stop()
                 await worker.stop()

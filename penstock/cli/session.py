@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -25,6 +25,12 @@ class Session(msgspec.Struct, frozen=True):
     """One run of the command line."""
 
     loaded: Loaded
+    read: Callable[[], Loaded]
+    """Reads them anew, from the same file, variables and options."""
+
+    def read_again(self) -> Settings:
+        """The settings as they are now. Raises BadSetting."""
+        return self.read().settings
 
     @property
     def settings(self) -> Settings:

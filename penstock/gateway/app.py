@@ -23,6 +23,7 @@ from penstock.gateway.readiness import Readiness
 from penstock.gateway.reply import Reply
 from penstock.gateway.routes.chat import Chat
 from penstock.gateway.routes.embeddings import Embeddings
+from penstock.gateway.routes.engines import EngineRoutes, Engines
 from penstock.gateway.routes.file_batches import FileBatches
 from penstock.gateway.routes.files import Files
 from penstock.gateway.routes.models import Models
@@ -47,11 +48,12 @@ def create_app(
     authenticator: Authenticator | None = None,
     uploads: Uploads | None = None,
     tokenizer: Tokenizer | None = None,
+    engines: Engines | None = None,
 ) -> Starlette:
     """The gateway over what was assembled. Opens and closes nothing: whoever made the parts does.
 
     Without an authenticator it trusts whoever reaches the loopback, so serve it nowhere else. With `uploads`
-    and the encoder's `tokenizer` files can be uploaded and texts embedded.
+    and the encoder's `tokenizer` files can be uploaded and texts embedded; with `engines` they can be operated.
     """
     operations = [
         *Chat(questions=questions, stores=stores, metrics=metrics).operations(),
@@ -62,6 +64,8 @@ def create_app(
     ]
     if uploads is not None and tokenizer is not None:
         operations += _uploading(uploads, settings, tokenizer)
+    if engines is not None:
+        operations += EngineRoutes(engines=engines).operations()
     operations.append(_description(operations))
     who = authenticator or Loopback()
     doors = make_doors(settings=settings.flow, metrics=metrics)

@@ -56,6 +56,10 @@ class Totals(msgspec.Struct):
     cached: int = 0
     output: int = 0
     price: float = 0.0
+    spoken: int = 0
+    """Requests in which a first token came, and the sums of their times to it and from it on."""
+    first_token_s: float = 0.0
+    speaking_s: float = 0.0
 
 
 class Account:
@@ -68,9 +72,9 @@ class Account:
     def totals(self, tenant: str, model: str) -> Totals:
         return self._totals.get((tenant, model), Totals())
 
-    def of(self, tenant: str) -> dict[str, Totals]:
-        """A tenant's sums, by model."""
-        return {model: totals for (whose, model), totals in self._totals.items() if whose == tenant}
+    def every(self) -> list[tuple[str, str, Totals]]:
+        """Tenant, model, and the sums of both."""
+        return [(tenant, model, totals) for (tenant, model), totals in self._totals.items()]
 
     def add(self, bill: Bill) -> None:
         key = (bill.tenant, bill.model)
@@ -84,6 +88,10 @@ class Account:
         totals.cached += bill.usage.cached
         totals.output += bill.usage.output
         totals.price += bill.price
+        if bill.usage.output:
+            totals.spoken += 1
+            totals.first_token_s += bill.first_token_s
+            totals.speaking_s += bill.total_s - bill.first_token_s
         if self._observe is not None:
             self._observe(bill)
 

@@ -10,7 +10,7 @@ from penstock.config import EngineSettings, GenerateSettings
 from penstock.core.errors import BadSetting, NotFound, PenstockError
 from penstock.core.ports import Generator
 from penstock.flow.lifecycle import OnDeath, Tasks
-from penstock.generate.account import Account, Bill
+from penstock.generate.account import Account, Bill, Totals
 from penstock.generate.pool import Pool
 from penstock.generate.prompt.template import Templates
 from penstock.generate.router import Router
@@ -118,6 +118,10 @@ class Generation:
     def states(self) -> tuple[EngineState, ...]:
         """How every engine stands now."""
         return tuple(served.state() for served in self._served.values())
+
+    def used(self) -> Sequence[tuple[str, str, Totals]]:
+        """Tenant, model, and the sums of both since the start."""
+        return self.account.every()
 
     def drain(self, model: str, replica: str) -> None:
         """Give a replica nothing new until `resume`. Raises NotFound."""

@@ -41,6 +41,12 @@ class Routed(msgspec.Struct, frozen=True):
     reason: str
     choice: Choice
 
+    @property
+    def alternatives(self) -> tuple[PassedOver, ...]:
+        """Models that did not answer, and why; once the answer has begun, those that failed, too."""
+        failed = self.generator.skipped if isinstance(self.generator, Fallback) else ()
+        return (*self.choice.alternatives, *failed)
+
 
 class Router:
     """`splits` gives names under which several models share the requests by weight, as a canary does."""
@@ -124,16 +130,21 @@ class Fallback:
                 async with aclosing(engine.generate(prompt, ctx.within(ctx.remaining_s() - RESERVE_S))) as deltas:
                     async for delta in deltas:
                         has_begun = True
-                        yield delta
+                        yield self._labelled(delta) if self.skipped else delta
                 return
             except (StageUnavailable, Overloaded, DeadlineExceeded) as error:
                 if has_begun:
                     raise
                 self.skipped.append(PassedOver(engine.model, error.code))
         self.model = self._last.model
-        degraded = tuple(f"{one.model} did not answer: {one.why}" for one in self.skipped)
         async for delta in self._last.generate(prompt, ctx):
-            yield msgspec.structs.replace(delta, degraded=degraded) if delta.finish else delta
+            yield self._labelled(delta)
+
+    def _labelled(self, delta: Delta) -> Delta:
+        if delta.finish is None:
+            return delta
+        failed = tuple(f"{one.model} did not answer: {one.why}" for one in self.skipped)
+        return msgspec.structs.replace(delta, degraded=(*delta.degraded, *failed))
 
 
 def _candidate(model: Model, asked: Asked) -> Candidate:

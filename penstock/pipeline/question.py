@@ -29,8 +29,21 @@ from penstock.telemetry.metrics import Metrics
 from penstock.telemetry.timings import Timings
 
 
+class PassedOver(Protocol):
+    """An engine that did not answer, and why."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def why(self) -> str: ...
+
+
 class Chosen(Protocol):
     """The engine that will answer, and why it was taken."""
+
+    @property
+    def alternatives(self) -> Sequence[PassedOver]: ...
 
     @property
     def generator(self) -> Generator: ...
@@ -72,6 +85,7 @@ class Answering:
     def __init__(self, *, found: Found, chosen: Chosen, prompt: Prompt, timings: Timings, ctx: Context) -> None:
         self.found = found
         self._generator = chosen.generator
+        self._chosen = chosen
         self.reason = chosen.reason
         self.timings = timings
         self.abstained = False
@@ -84,6 +98,11 @@ class Answering:
     def model(self) -> str:
         """Who answers. An engine that falls back on another says so from its first delta on."""
         return self._generator.model
+
+    @property
+    def alternatives(self) -> Sequence[PassedOver]:
+        """Engines that did not answer, and why."""
+        return self._chosen.alternatives
 
     def __aiter__(self) -> AsyncIterator[Delta]:
         return self._deltas

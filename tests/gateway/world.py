@@ -111,6 +111,7 @@ class Chosen(NamedTuple):
 
     generator: Generator
     reason: str
+    alternatives: tuple = ()
 
 
 class Engines:

@@ -11,6 +11,7 @@ from msgspec import UNSET
 from penstock.core.errors import StageUnavailable
 from penstock.core.types import Citation, Delta, FinishReason, Hit, Usage
 from penstock.gateway.wire.chat import (
+    Alternative,
     Annotation,
     AnswerMessage,
     ChatChunk,
@@ -137,6 +138,7 @@ class Answer:
             request_id=self._request_id,
             model=answering.model,
             reason=answering.reason,
+            alternatives=[Alternative(model=one.model, why=one.why) for one in answering.alternatives],
             abstained=answering.abstained,
             confidence=answering.confidence,
             coverage=answering.found.coverage,

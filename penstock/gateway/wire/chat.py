@@ -185,12 +185,20 @@ class Passage(Answered, frozen=True):
     quotes: list[Span]
 
 
+class Alternative(Answered, frozen=True):
+    """A model that did not answer, and why not."""
+
+    model: str
+    why: str
+
+
 class PenstockInfo(Answered, frozen=True):
     """What OpenAI's shape has no place for."""
 
     request_id: str
     model: str
     reason: str
+    alternatives: list[Alternative]
     abstained: bool
     confidence: float | None
     coverage: float
