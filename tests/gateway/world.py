@@ -18,7 +18,7 @@ import numpy as np
 from penstock.catalog.database import Database
 from penstock.catalog.ledger import Ledger
 from penstock.catalog.stores import Stores, derived_id
-from penstock.config import FlowSettings, SearchSettings, ServerSettings, Settings
+from penstock.config import FlowSettings, GenerateSettings, SearchSettings, ServerSettings, Settings
 from penstock.core.context import Context, start_context
 from penstock.core.errors import NotFound
 from penstock.core.ports import Generator, TextKind
@@ -28,6 +28,7 @@ from penstock.gateway.auth import Authenticator
 from penstock.gateway.readiness import Readiness
 from penstock.gateway.serve import bind, make_server
 from penstock.generate.extractive.engine import ExtractiveGenerator
+from penstock.generate.generation import Generation
 from penstock.pipeline.directory import IndexDirectory
 from penstock.pipeline.question import QuestionPipeline
 from penstock.pipeline.uploads import Uploads
@@ -187,6 +188,9 @@ class World:
             uploads=self.uploads,
             tokenizer=WordTokenizer(),
             authenticator=authenticator,
+            engines=Generation(
+                settings=GenerateSettings(), environ={}, last_resort=ExtractiveGenerator(), on_death=_report
+            ),
         )
 
     async def start(self) -> None:
@@ -285,3 +289,7 @@ def request_bytes(path: str, body: bytes, *, host: str = "127.0.0.1") -> bytes:
         f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def _report(name: str, error: BaseException) -> None:
+    raise AssertionError(name) from error

@@ -40,6 +40,9 @@ def _filled(value: Any, ids: Ids) -> Any:
 USER = [{"role": "user", "content": QUESTION}]
 STORES = ["{vector_store_id}"]
 
+OF_THE_SERVER = frozenset({"listEngines", "drainReplica", "resumeReplica"})
+"""What serves all tenants: only the tenant `default`, whose the server is, may ask, and none of these callers is it."""
+
 PROBES: dict[str, tuple[Probe, ...]] = {
     # asking
     "createChatCompletion": (
@@ -79,6 +82,10 @@ PROBES: dict[str, tuple[Probe, ...]] = {
     "listFilesInVectorStoreBatch": (Probe(), Probe(query="?after={file_id}")),
     # the server
     "metrics": (Probe(),),
+    "listEngines": (Probe(),),
+    "drainReplica": (sends({"model": "llama", "replica": "http://127.0.0.1:1/v1"}),),
+    "resumeReplica": (sends({"model": "llama", "replica": "http://127.0.0.1:1/v1"}),),
+    "listUsage": (Probe(),),
     # what changes or ends things: their owner asks in this order
     "updateVectorStoreFileAttributes": (sends({"attributes": {"by": "probe"}}),),
     "deleteVectorStoreFile": (Probe(),),
