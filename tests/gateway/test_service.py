@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import httpx
 import pytest
@@ -9,12 +8,9 @@ from jsonschema import Draft202012Validator
 from starlette.routing import Route
 
 from penstock.gateway.readiness import Readiness
-from penstock.gateway.routes.page import NAMES
 from tests.gateway.world import World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-UI = Path(__file__).resolve().parents[2] / "penstock" / "gateway" / "ui"
 
 
 async def test_alive(reader: httpx.AsyncClient) -> None:
@@ -71,7 +67,7 @@ async def test_the_description_names_every_route(reader: httpx.AsyncClient, shar
     description = (await reader.get("/openapi.json")).json()
 
     described = {(method.upper(), path) for path, operations in description["paths"].items() for method in operations}
-    page = {"/", *(f"/{name}" for name in NAMES), "/openapi.json"}
+    page = {"/", "/ui/{name:path}", "/openapi.json"}
     served = {
         (method, route.path)
         for route in shared.app.routes
@@ -112,39 +108,3 @@ async def test_answers_fit_our_own_description(reader: httpx.AsyncClient) -> Non
     validator("VectorStore").validate((await reader.get("/v1/vector_stores/rivers")).json())
     validator("ModelList").validate((await reader.get("/v1/models")).json())
     validator("ErrorResponse").validate((await reader.get("/nowhere")).json())
-
-
-# --- the page's files -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", NAMES)
-async def test_the_pages_files_are_served_with_a_strict_policy(reader: httpx.AsyncClient, name: str) -> None:
-    response = await reader.get("/" if name == "index.html" else f"/{name}")
-
-    assert response.status_code == 200
-    policy = response.headers["content-security-policy"]
-    assert "default-src 'none'" in policy
-    assert "unsafe" not in policy
-    assert response.headers["x-content-type-options"] == "nosniff"
-    assert response.headers["referrer-policy"] == "no-referrer"
-    again = await reader.get(response.url.path, headers={"if-none-match": response.headers["etag"]})
-    assert (again.status_code, again.content) == (304, b"")
-
-
-async def test_no_file_is_forgotten() -> None:
-    assert {path.name for path in UI.iterdir()} == set(NAMES)
-
-
-async def test_the_page_needs_nothing_from_elsewhere_and_no_inline_code() -> None:
-    for path in UI.iterdir():
-        text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
-        assert not re.search(r"https?://|//[a-z]+\.[a-z]", text), path.name
-        assert "innerHTML" not in text
-    page = (UI / "index.html").read_text(encoding="utf-8")
-    assert not re.search(r"<script(?![^>]*src=)|<style|\son\w+=|style=", page)
-
-
-async def test_the_example_is_filled_in(reader: httpx.AsyncClient, shared: World) -> None:
-    example = shared.settings.server.example_question
-
-    assert f'data-example="{example}"' in (await reader.get("/?q=else")).text

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
+from penstock.core.errors import NotFound
 from penstock.gateway.operation import Call, Operation
 from penstock.gateway.reply import Headers, Reply
 from penstock.gateway.wire.base import Asked
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 SAFE: Headers = (
     (b"content-security-policy", POLICY.encode()),
     (b"referrer-policy", b"no-referrer"),
+    # A look-up of a link's host would already carry what an answer put into its name.
+    (b"x-dns-prefetch-control", b"off"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
@@ -28,7 +34,7 @@ KINDS = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-NAMES = ("index.html", "app.css", "app.js", "dom.js", "draw.js", "passages.js", "turn.js", "icon.svg")
+INDEX = "index.html"
 NO_EXAMPLE = b'data-example=""'
 
 
@@ -39,40 +45,64 @@ class PageQuery(Asked, frozen=True):
 
 
 class Page:
-    """Files out of the package, held in memory. `example` is filled in as the first question."""
+    """Files out of the package, held in memory: `index.html` at `/`, the others below `/ui/`.
+
+    `example` is filled in as the first question.
+    """
 
     def __init__(self, *, example: str) -> None:
-        folder = files("penstock.gateway") / "ui"
-        bodies = {("/" if name == "index.html" else f"/{name}"): (folder / name).read_bytes() for name in NAMES}
-        assert NO_EXAMPLE in bodies["/"]
-        bodies["/"] = bodies["/"].replace(NO_EXAMPLE, f'data-example="{escape(example)}"'.encode())
-        self._replies = {path: _asset(body, _kind(path)) for path, body in bodies.items()}
+        bodies = dict(bodies_of(files("penstock.gateway") / "ui"))
+        assert NO_EXAMPLE in bodies[INDEX]
+        bodies[INDEX] = bodies[INDEX].replace(NO_EXAMPLE, f'data-example="{escape(example)}"'.encode())
+        self._replies = {name: _asset(body, KINDS[name.rpartition(".")[2]]) for name, body in bodies.items()}
 
     def operations(self) -> list[Operation]:
         return [
             Operation(
                 method="GET",
-                path=path,
-                name=f"page{path}",
-                summary="A piece of the page.",
-                handle=self.get,
+                path="/",
+                name="page",
+                summary="The page.",
+                handle=self.index,
                 query=PageQuery,
-                media=_kind(path),
+                media=KINDS["html"],
                 described=False,
                 scope=None,
-            )
-            for path in self._replies
+            ),
+            Operation(
+                method="GET",
+                path="/ui/{name:path}",
+                name="pageFile",
+                summary="A piece of the page.",
+                handle=self.piece,
+                media=KINDS["js"],
+                described=False,
+                scope=None,
+            ),
         ]
 
-    async def get(self, call: Call) -> Reply:
-        reply, tag = self._replies[call.scope["path"]]
-        if any(name == b"if-none-match" and value == tag for name, value in call.scope["headers"]):
+    async def index(self, call: Call) -> Reply:
+        return self._reply(INDEX, call)
+
+    async def piece(self, call: Call) -> Reply:
+        return self._reply(call.path("name"), call)
+
+    def _reply(self, name: str, call: Call) -> Reply:
+        if name not in self._replies:
+            raise NotFound("piece of the page", name)
+        reply, tag = self._replies[name]
+        if any(header == b"if-none-match" and value == tag for header, value in call.scope["headers"]):
             return Reply(body=b"", status=304, headers=reply.headers)
         return reply
 
 
-def _kind(path: str) -> str:
-    return KINDS[path.rpartition(".")[2]] if path != "/" else KINDS["html"]
+def bodies_of(folder: Traversable, above: str = "") -> Iterator[tuple[str, bytes]]:
+    """Every file below the folder, by its path in there."""
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from bodies_of(entry, f"{above}{entry.name}/")
+        elif entry.name.rpartition(".")[2] in KINDS:
+            yield f"{above}{entry.name}", entry.read_bytes()
 
 
 def _asset(body: bytes, kind: str) -> tuple[Reply, bytes]:

@@ -7,16 +7,18 @@ import msgspec
 from penstock.catalog.attachments import Wanted
 from penstock.catalog.listing import Page
 from penstock.core.errors import NotFound
-from penstock.core.types import AttributeValue, FailureReason, FileRecord, FileStatus, Store
+from penstock.core.types import AttributeValue, Entry, FailureReason, FileRecord, FileStatus, Store
 from penstock.gateway.operation import Call, Operation
 from penstock.gateway.reply import Reply
 from penstock.gateway.routes.chunking import chunk_tokens, shown
 from penstock.gateway.wire.vector_store_files import (
     AttachFile,
     ContentPart,
+    FileInfo,
     FileState,
     LastError,
     NewAttributes,
+    PassagePlace,
     StoreFileQuery,
     VectorStoreFile,
     VectorStoreFileContent,
@@ -156,7 +158,7 @@ class VectorStoreFiles:
         store, record = await self._record(call)
         index = await self._uploads.indexes.of(store)
         entries, _ = await index.entries_of(record.file_id)
-        return Reply(body=encode(VectorStoreFileContent(data=[ContentPart(text=each.chunk.text) for each in entries])))
+        return Reply(body=encode(VectorStoreFileContent(data=[part_of(entry) for entry in entries])))
 
     # --- shapes ---------------------------------------------------------------------------
 
@@ -180,6 +182,13 @@ class VectorStoreFiles:
             last_error=error_of(record),
             attributes=record.attributes,
             chunking_strategy=shown(record.chunk_tokens, self._chunk_tokens),
+            penstock=FileInfo(
+                filename=record.filename,
+                size_bytes=record.size_bytes,
+                state=record.status,
+                passages=record.chunks,
+                groups=list(record.groups),
+            ),
         )
 
     async def _store(self, call: Call) -> Store:
@@ -197,6 +206,13 @@ class VectorStoreFiles:
 
 def attributes_of(asked: dict[str, str | bool | float] | None) -> dict[str, AttributeValue]:
     return dict(asked or {})
+
+
+def part_of(entry: Entry) -> ContentPart:
+    """A passage and its place."""
+    chunk = entry.chunk
+    place = PassagePlace(chunk_id=chunk.id, title=entry.title, headings=list(chunk.headings), page=chunk.page)
+    return ContentPart(text=chunk.text, penstock=place)
 
 
 def error_of(record: FileRecord) -> LastError | None:

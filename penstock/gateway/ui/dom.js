@@ -14,8 +14,9 @@ export function el(tag, properties = {}, ...children) {
   return node;
 }
 
+/** A button that does something. */
+export const button = (className, label, onclick, more = {}) => el("button", { type: "button", className, onclick, ...more }, label);
+
 export const say = (text) => { $("status").textContent = text; };
 
-export const milliseconds = (ms) => (ms >= 1000 ? `${(ms / 1000).toFixed(1)} s` : ms >= 10 ? `${Math.round(ms)} ms` : `${ms.toFixed(1)} ms`);
-
-export const titleOf = (passage) => passage.title || passage.filename;
+export const many = (number, one, more = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : more}`;

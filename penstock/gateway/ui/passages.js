@@ -1,10 +1,13 @@
-// The pane beside the answer: one passage at a time, its quoted sentences marked.
+// The pane beside the answer: one passage at a time, in its place in the document, its quoted sentences marked.
 
-import { $, el, titleOf } from "./dom.js";
+import { $, el } from "./dom.js";
+import { surroundings } from "./document.js";
 
 let turnInPane = null;
 let shown = 0; // number of the passage in the pane; 0 while it is closed
 let opener = null; // gets the focus back
+
+export const titleOf = (passage) => passage.title || passage.filename;
 
 /** `from` gets the focus back at the end; `start` is where the sentence begins that was asked for, if one was. */
 export function openPassage(turn, number, from, start) {
@@ -14,25 +17,34 @@ export function openPassage(turn, number, from, start) {
   shown = number;
   if (from) opener = from;
   $("pane").hidden = false;
-  $("main").classList.add("beside");
+  document.body.classList.add("beside");
   $("pane-title").textContent = `Passage ${number} of ${turn.info.passages.length}`;
-  $("passage").replaceChildren(where(passage), passageText(passage, start));
+  const here = el("section", { className: "here", "aria-label": "The passage" }, passageText(passage, start));
+  const place = el("div", { className: "place" }, here);
+  $("passage").replaceChildren(where(passage), place);
   $("passages").replaceChildren(...turn.info.passages.map((each) => passageRow(turn, each)));
   $("previous").disabled = number === 1;
   $("next").disabled = number === turn.info.passages.length;
-  for (const button of document.querySelectorAll(".cite")) {
-    button.setAttribute("aria-pressed", String(turn.node.contains(button) && Number(button.dataset.number) === number));
-  }
-  const mark = $("passage").querySelector("mark:not(.other)");
-  $("pane").scrollTop = mark ? Math.max(0, mark.offsetTop - $("pane").clientHeight / 3) : 0;
+  pressCitations(turn, number);
+  toMark(here);
   if (from) $("pane-title").focus({ preventScroll: true });
+  surroundings(passage, place, here).then(() => { if (here.isConnected) toMark(here); });
 }
 
-function where(passage) {
-  const path = passage.headings.filter((heading) => heading !== passage.title);
-  const place = [passage.filename, ...path, ...(passage.page ? [`page ${passage.page}`] : [])].join(" › ");
-  return el("p", { className: "where" }, el("strong", {}, titleOf(passage)), place);
+function toMark(here) {
+  const pane = $("pane");
+  const mark = here.querySelector("mark:not(.other)") || here;
+  const distance = mark.getBoundingClientRect().top - pane.getBoundingClientRect().top;
+  pane.scrollTop = Math.max(0, pane.scrollTop + distance - pane.clientHeight / 3);
 }
+
+/** Where a passage stands: its file, the headings above it, its page. */
+export function placeOf(passage) {
+  const path = passage.headings.filter((heading) => heading !== passage.title);
+  return [passage.filename, ...path, ...(passage.page ? [`page ${passage.page}`] : [])].join(" › ");
+}
+
+const where = (passage) => el("p", { className: "where" }, el("strong", {}, titleOf(passage)), placeOf(passage));
 
 function passageText(passage, start) {
   const points = Array.from(passage.text);
@@ -55,11 +67,18 @@ function passageRow(turn, passage) {
   el("small", {}, cited ? "cited" : passage.score.toFixed(2))));
 }
 
+function pressCitations(turn, number) {
+  for (const node of document.querySelectorAll(".cite, .source")) {
+    const pressed = number > 0 && turn.node && turn.node.contains(node) && Number(node.dataset.number) === number;
+    node.setAttribute("aria-pressed", String(Boolean(pressed)));
+  }
+}
+
 export function hidePane() {
   $("pane").hidden = true;
-  $("main").classList.remove("beside");
+  document.body.classList.remove("beside");
   shown = 0;
-  for (const button of document.querySelectorAll('.cite[aria-pressed="true"]')) button.setAttribute("aria-pressed", "false");
+  pressCitations(null, 0);
 }
 
 /** Closes the pane and gives the focus back; says whether there was one to close. */
@@ -75,6 +94,8 @@ export function closePane() {
 /** The passage to open for this turn when none is named. */
 export const passageOf = (turn) => (turn === turnInPane && shown) || 1;
 
-$("close").addEventListener("click", closePane);
-$("previous").addEventListener("click", () => openPassage(turnInPane, shown - 1, null));
-$("next").addEventListener("click", () => openPassage(turnInPane, shown + 1, null));
+export function wirePane() {
+  $("close").addEventListener("click", closePane);
+  $("previous").addEventListener("click", () => openPassage(turnInPane, shown - 1, null));
+  $("next").addEventListener("click", () => openPassage(turnInPane, shown + 1, null));
+}

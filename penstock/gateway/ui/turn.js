@@ -1,94 +1,98 @@
 // One question and its answer on the page, in all its states.
 
-import { $, el, milliseconds, say, titleOf } from "./dom.js";
-import { draw } from "./draw.js";
-import { hidePane, openPassage, passageOf } from "./passages.js";
+import { answerNodes } from "./answer.js";
+import { button, el, many } from "./dom.js";
+import { icon } from "./icon.js";
+import { openPassage, passageOf, placeOf, titleOf } from "./passages.js";
+import { timing } from "./timing.js";
+import { trouble } from "./trouble.js";
 
-const wide = window.matchMedia("(min-width: 981px)");
+const DRAWING_SHARE = 4; // a long answer is drawn less often, so that drawing takes at most a quarter of the time
 
-export function newTurn(text) {
-  const answer = el("div", { className: "answer", "aria-label": "Answer" });
-  const node = el("article", { className: "turn" }, el("h2", {}, text), answer);
-  $("turns").prepend(node);
-  $("main").classList.add("asked");
-  hidePane();
-  return { node, answer, asked: text, text: "", annotations: null, info: null, firstMs: 0, drawing: false };
-}
-
-export function drawSoon(turn) {
-  if (turn.drawing) return;
-  turn.drawing = true;
-  requestAnimationFrame(() => { turn.drawing = false; if (!turn.totalMs) draw(turn); });
-}
-
-export function finished(turn, totalMs) {
-  turn.totalMs = totalMs;
-  draw(turn);
-  const { info } = turn;
-  if (info.abstained) {
-    turn.node.classList.add("abstained");
-    note(turn, "", info.passages.length ? "The passages do not carry an answer." : "No passage came near this question.",
-      info.passages.length ? " Ask in other words, or look at the closest ones yourself." : " Ask in other words.");
+/** Shows a turn: `draw` after each piece, `settle` at its end. `retry` asks the same question again. */
+export class TurnView {
+  constructor(turn, { retry }) {
+    this.turn = turn;
+    this.retry = retry;
+    this.answer = el("div", { className: "answer", role: "group", "aria-label": "Answer", "aria-live": "polite" });
+    this.node = el("article", { className: "turn" }, el("h2", {}, turn.asked), this.answer);
+    this.waiting = null;
+    this.tookMs = 0;
+    Object.defineProperty(turn, "node", { value: this.node, configurable: true }); // not kept with the conversation
+    this.settle();
   }
-  if (info.degraded.length) note(turn, "", "This answer is smaller than usual: ", `${info.degraded.join(", ")} did not take part.`);
-  turn.node.append(foot(turn));
-  const cited = info.passages.find((passage) => passage.quotes.length);
-  if (cited && wide.matches) openPassage(turn, cited.number, null);
-  say(info.abstained ? "No answer found in the documents." : `Answered, with ${turn.annotations.length} citations.`);
-}
 
-export function stopped(turn) {
-  draw(turn);
-  note(turn, "", "Stopped.", " What was said so far stays; it is not the whole answer.");
-  say("Stopped.");
-}
-
-export function failed(turn, error) {
-  draw(turn);
-  const unreachable = error instanceof TypeError;
-  note(turn, "bad", unreachable ? "The server cannot be reached." : "That did not work.",
-    unreachable ? " Is it still running?" : ` ${error.message}${error.request ? ` (${error.request})` : ""}`);
-  say("That did not work.");
-}
-
-function note(turn, kind, strong, text) {
-  turn.node.append(el("p", { className: `say ${kind}` }, el("span", {}, el("strong", {}, strong), text)));
-}
-
-function foot(turn) {
-  const { info } = turn;
-  const items = [el("span", { title: info.reason }, info.model)];
-  if (info.confidence !== null && !info.abstained) items.push(el("span", { title: "How likely it is that the passages answer the question" }, `${Math.round(info.confidence * 100)} % sure`));
-  items.push(el("span", { className: "grow" }));
-  if (info.passages.length) {
-    items.push(el("button", { type: "button", onclick: (event) => openPassage(turn, passageOf(turn), event.currentTarget) },
-      `${info.passages.length} passage${info.passages.length === 1 ? "" : "s"}`));
+  draw() {
+    this.waiting = this.waiting || setTimeout(() => requestAnimationFrame(() => {
+      this.waiting = null;
+      if (this.turn.state === "running") this.redraw();
+    }), this.tookMs * DRAWING_SHARE);
   }
-  if (navigator.clipboard) items.push(el("button", { type: "button", onclick: (event) => copy(turn, event.currentTarget) }, "Copy"));
-  return el("footer", { className: "foot" }, ...items, timing(turn));
+
+  redraw() {
+    const began = performance.now();
+    this.answer.replaceChildren(...answerNodes(this.turn));
+    this.tookMs = performance.now() - began;
+  }
+
+  settle() {
+    const { turn } = this;
+    const running = turn.state === "running";
+    this.node.classList.toggle("busy", running);
+    this.answer.setAttribute("aria-busy", String(running));
+    this.redraw();
+    this.node.classList.toggle("abstained", Boolean(turn.info && turn.info.abstained));
+    while (this.answer.nextSibling) this.answer.nextSibling.remove();
+    if (!running) this.node.append(...this.notes(), ...this.sources(), this.foot());
+  }
+
+  notes() {
+    const { turn } = this, { info } = turn, notes = [];
+    if (turn.state === "stopped") notes.push(say("Stopped.", "What was said so far stays; it is not the whole answer."));
+    if (turn.state === "interrupted") notes.push(say("Interrupted.", "The page was closed or reloaded before the answer was complete."));
+    if (turn.state === "failed") notes.push(trouble(turn.problem, this.retry));
+    if (!info) return notes;
+    if (info.abstained) {
+      notes.push(info.passages.length ? say("The passages do not carry an answer.", "Ask in other words, or look at the closest ones yourself.")
+        : say("No passage came near this question.", "Ask in other words, or from other stores."));
+    }
+    if (info.degraded.length) notes.push(say("This answer is smaller than usual.", `${info.degraded.join(", ")} did not take part.`));
+    if (info.coverage < 1) notes.push(say("Not everything was searched.", `${Math.round(info.coverage * 100)} % of the stores answered.`));
+    return notes;
+  }
+
+  sources() {
+    const { turn } = this;
+    const cited = turn.info && turn.state === "done" ? turn.info.passages.filter((passage) => passage.quotes.length || citedBy(turn, passage)) : [];
+    if (!cited.length) return [];
+    const row = (passage) => el("li", {}, el("button", {
+      type: "button", className: "source", "aria-pressed": "false", "data-number": passage.number, onclick: (event) => openPassage(turn, passage.number, event.currentTarget),
+    }, el("b", {}, String(passage.number)), el("span", { className: "title" }, titleOf(passage)), el("span", { className: "quiet" }, placeOf(passage))));
+    return [el("section", { className: "sources", "aria-label": "Sources" }, el("h3", {}, "Sources"), el("ol", {}, ...cited.map(row)))];
+  }
+
+  foot() {
+    const { turn } = this, { info } = turn, items = [];
+    if (info) {
+      items.push(el("span", { title: info.reason }, info.model));
+      if (info.confidence !== null && !info.abstained) items.push(el("span", { title: "How likely it is that the passages answer the question" }, `${Math.round(info.confidence * 100)} % sure`));
+    }
+    items.push(el("span", { className: "grow" }));
+    if (info && info.passages.length) items.push(button("", many(info.passages.length, "passage"), (event) => openPassage(turn, passageOf(turn), event.currentTarget)));
+    if (turn.text && navigator.clipboard) items.push(button("", "Copy", (event) => copy(turn, event.currentTarget), { title: "Copy the answer with its sources" }));
+    if (turn.state !== "failed") items.push(el("button", { type: "button", className: "retry", title: "Ask the same question again", onclick: this.retry }, icon("again"), "Ask again"));
+    return el("footer", { className: "foot" }, ...items, ...(info ? [timing(turn)] : []));
+  }
 }
 
-async function copy(turn, button) {
-  const cited = turn.info.passages.filter((passage) => passage.quotes.length);
-  const sources = cited.map((passage) => `[${passage.number}] ${titleOf(passage)} (${passage.filename})`);
+const citedBy = (turn, passage) => (turn.annotations || []).some((each) => each.file_citation && each.file_citation.number === passage.number);
+
+const say = (strong, text) => el("p", { className: "say" }, el("span", {}, el("strong", {}, strong), " ", text));
+
+async function copy(turn, clicked) {
+  const cited = turn.info ? turn.info.passages.filter((passage) => citedBy(turn, passage)) : [];
+  const sources = cited.map((passage) => `[${passage.number}] ${titleOf(passage)} (${placeOf(passage)})`);
   await navigator.clipboard.writeText([turn.text, "", ...sources].join("\n").trim());
-  button.textContent = "Copied";
-  setTimeout(() => { button.textContent = "Copy"; }, 1500);
-}
-
-function timing(turn) {
-  const stages = Object.entries(turn.info.timings_ms);
-  const total = Math.max(turn.totalMs, stages.reduce((sum, [, ms]) => sum + ms, 0));
-  const rows = [];
-  let from = 0;
-  const row = (name, start, ms) => {
-    const bar = el("i", { className: name });
-    bar.style.left = `${(100 * start) / total}%`;
-    bar.style.width = `${(100 * ms) / total}%`;
-    rows.push(el("span", {}, name), el("span", { className: "track" }, bar), el("span", { className: "ms" }, milliseconds(ms)));
-  };
-  for (const [name, ms] of stages) { row(name, from, ms); from += ms; }
-  row("first word seen", 0, turn.firstMs);
-  row("whole answer", 0, turn.totalMs);
-  return el("details", { className: "timing" }, el("summary", {}, `Answered in ${milliseconds(turn.totalMs)}`), el("div", { className: "bars" }, ...rows));
+  clicked.textContent = "Copied";
+  setTimeout(() => { clicked.textContent = "Copy"; }, 1500);
 }

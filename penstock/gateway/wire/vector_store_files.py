@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from penstock.core.types import AttributeValue
+from penstock.core.types import AttributeValue, FileStatus
 from penstock.gateway.wire.base import Answered, Asked
 from penstock.gateway.wire.vector_store_changes import Chunking
 from penstock.gateway.wire.vector_stores import FileCounts, ListQuery
@@ -72,6 +72,16 @@ class LastError(Answered, frozen=True):
     message: str
 
 
+class FileInfo(Answered, frozen=True):
+    """What OpenAI's shape has no place for. Only `groups` may find the file; everybody of the tenant, where empty."""
+
+    filename: str
+    size_bytes: int
+    state: FileStatus
+    passages: int
+    groups: list[str]
+
+
 class VectorStoreFile(Answered, frozen=True):
     """A file in a store."""
 
@@ -83,6 +93,7 @@ class VectorStoreFile(Answered, frozen=True):
     last_error: LastError | None
     attributes: dict[str, AttributeValue]
     chunking_strategy: StaticChunking | OtherChunking
+    penstock: FileInfo
     object: Literal["vector_store.file"] = "vector_store.file"
 
 
@@ -110,10 +121,20 @@ class VectorStoreFileDeleted(Answered, frozen=True):
     object: Literal["vector_store.file.deleted"] = "vector_store.file.deleted"
 
 
+class PassagePlace(Answered, frozen=True):
+    """Where a passage stands in its document: headings above it, outermost first; page 0 where there are none."""
+
+    chunk_id: str
+    title: str
+    headings: list[str]
+    page: int
+
+
 class ContentPart(Answered, frozen=True):
     """One passage."""
 
     text: str
+    penstock: PassagePlace
     type: Literal["text"] = "text"
 
 
