@@ -36,10 +36,12 @@ from penstock.core.types import (
     Entry,
     Found,
     Hit,
+    Outlook,
     Prompt,
     Query,
     Removal,
     Store,
+    Tier,
     Vector,
     Vectors,
 )
@@ -122,8 +124,11 @@ class NoEngine:
             yield Delta(text="Water under pressure. [1] ", citations=(cited,))
         yield Delta(finish="stop")
 
-    def choose(self, model: str | None, prompt: Prompt, ctx: Context) -> Chosen:  # noqa: ARG002
+    def choose(self, model: str | None, prompt: Prompt, ctx: Context, tier: Tier = "asked") -> Chosen:  # noqa: ARG002
         return Chosen(self, "the only one")
+
+    def outlook(self, model: str | None, prompt: Prompt, ctx: Context) -> Outlook:  # noqa: ARG002
+        return Outlook()
 
     def models(self) -> Sequence[str]:
         return (self.model,)

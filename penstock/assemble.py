@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,7 @@ from penstock.core.types import Principal, Store
 from penstock.embed.batched import BatchedEmbedder
 from penstock.embed.openvino import OpenVinoEmbedder
 from penstock.flow.datalock import DataLock
+from penstock.flow.pressure import Pressure
 from penstock.generate.extractive.engine import ExtractiveGenerator
 from penstock.generate.generation import Generation
 from penstock.ingest.reader import FileReader
@@ -28,9 +30,14 @@ from penstock.ingest.source import walk
 from penstock.models.locate import DEFAULT_MODEL
 from penstock.pipeline.directory import IndexDirectory
 from penstock.pipeline.document import Ingestion, Progress
+from penstock.pipeline.economy import Economy
 from penstock.pipeline.question import QuestionPipeline
+from penstock.pipeline.ranking import Ranking
 from penstock.pipeline.recovery import recover
+from penstock.pipeline.reorder import Reorder
 from penstock.pipeline.uploads import Uploads
+from penstock.rerank.build import RerankStage
+from penstock.rerank.similarity import SimilarityReranker
 from penstock.search.batched import BatchedIndex
 from penstock.search.edge import EdgeIndex
 from penstock.telemetry.metrics import Metrics
@@ -91,12 +98,33 @@ class Penstock:
             observe=self.metrics.observe_generation,
         )
         self.metrics.watch_engines(self.generation.states)
+        self._assemble_questions(environ)
+
+    def _assemble_questions(self, environ: Mapping[str, str]) -> None:
+        settings = self.settings
+        self.pressure = Pressure()
+        economy = Economy(settings=settings.degrade, metrics=self.metrics, pressure=self.pressure.level)
+        self._rerank = RerankStage(
+            settings=settings.rerank,
+            environ=environ,
+            observe_batch=self.metrics.observe_batch,
+            observe_breaker=partial(self.metrics.observe_breaker, "rerank"),
+        )
+        reranker = self._rerank.reranker
+        self._similarity = SimilarityReranker(
+            embedder=self.embedder, dense_weight=settings.search.dense_weight, language=settings.search.language
+        )
+        self.ranking = Ranking(
+            reranker=reranker, similarity=self._similarity, max_query_chars=settings.server.max_question_chars
+        )
         self.questions = QuestionPipeline(
             embedder=self.embedder,
             indexes=self.indexes,
             router=self.generation.router,
             metrics=self.metrics,
             max_question_chars=settings.server.max_question_chars,
+            economy=economy,
+            reorder=Reorder(reranker=reranker, settings=settings.rerank, economy=economy) if reranker else None,
         )
 
     async def start(self, *, address: str = "", encoder: bool = True) -> None:
@@ -121,9 +149,14 @@ class Penstock:
         finally:
             await loading
         await self.generation.start()
+        await self._similarity.start()
+        if encoder:
+            await self._rerank.start()
 
     async def stop(self) -> None:
         """Close everything, the last opened first; safe after a start that failed."""
+        await self._rerank.stop()
+        await self._similarity.stop()
         await self.generation.stop()
         await self.uploads.stop()
         await self.indexes.stop()

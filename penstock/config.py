@@ -96,6 +96,50 @@ class SearchSettings(Section, frozen=True):
     """Writing stops, with an error, when the disk has less left than this."""
 
 
+class RerankSettings(Section, frozen=True):
+    """A model that reads question and passage together and puts what was found in a better order.
+
+    Without `model` and `url` there is no such stage, and `/v1/rerank` compares by the built-in encoder and by words.
+    """
+
+    model: str = ""
+    """A cross-encoder to run on this machine: a folder, or its name on the model hub. With `url`: its name there."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of a cross-encoder on this machine. auto: bf16 where the CPU computes in it, else fp32."""
+    url: str = ""
+    """A server's rerank endpoint, whole: `http://gpu:8000/v1/rerank`."""
+    api: Literal["cohere", "tei"] = "cohere"
+    """What the server speaks: Cohere's shape (Cohere, vLLM, Jina), or that of text-embeddings-inference."""
+    key_env: str = ""
+    """The environment variable that holds the server's API key."""
+    candidates: Annotated[int, Meta(ge=2, le=32)] = 20
+    """How many of the best found are read again."""
+    timeout_s: PositiveFloat = 1.0
+    """A question waits no longer for its better order; then it goes on with the one it has, and says so."""
+
+
+class DegradeSettings(Section, frozen=True):
+    """What a question gives up, step by step, when its time is short or the server is under pressure.
+
+    Pressure is 0 when idle and 1 when every place is taken; those who wait come on top. The steps are taken in this
+    order, and each answer names those that were.
+    """
+
+    enabled: bool = True
+    rerank_pressure: PositiveFloat = 0.8
+    """From here on what was found is not put in a better order."""
+    passages_pressure: PositiveFloat = 0.9
+    """From here on an answer rests on `passages` passages."""
+    length_pressure: PositiveFloat = 1.0
+    """From here on an answer of a language model has at most `answer_tokens` tokens."""
+    model_pressure: PositiveFloat = 1.1
+    """From here on `auto` takes the cheapest model, whatever the question."""
+    extractive_pressure: PositiveFloat = 1.5
+    """From here on `auto` quotes sentences and asks no language model."""
+    passages: PositiveInt = 3
+    answer_tokens: PositiveInt = 128
+
+
 class ExtractiveSettings(Section, frozen=True):
     """The built-in engine that answers without a language model."""
 
@@ -236,6 +280,8 @@ class Settings(Section, frozen=True):
     log: LogSettings = LogSettings()
     search: SearchSettings = SearchSettings()
     embed: EmbedSettings = EmbedSettings()
+    rerank: RerankSettings = RerankSettings()
+    degrade: DegradeSettings = DegradeSettings()
     generate: GenerateSettings = GenerateSettings()
     extractive: ExtractiveSettings = ExtractiveSettings()
 

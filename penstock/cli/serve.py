@@ -65,6 +65,8 @@ async def _serve(session: Session, *, paths: list[Path], store_name: str, open_p
                 tokenizer=penstock.encoder.tokenizer,
                 engines=penstock.generation,
                 authenticator=authenticator,
+                ranking=penstock.ranking,
+                pressure=penstock.pressure,
             )
             server = make_server(app=app, settings=settings, readiness=readiness)
             worker = UploadWorker(work=penstock.uploads.work)

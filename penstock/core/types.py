@@ -164,6 +164,8 @@ class Found(Value, frozen=True):
     coverage: float = 1.0
     missing: tuple[str, ...] = ()
     """Names of the shards or stages that did not answer."""
+    degraded: tuple[str, ...] = ()
+    """Optional steps that were left out, and why."""
 
 
 # --- answers --------------------------------------------------------------------
@@ -222,6 +224,28 @@ class Usage(Value, frozen=True):
     prompt: int = 0
     cached: int = 0
     output: int = 0
+
+
+Tier = Literal["asked", "smaller", "extractive"]
+"""Who answers: whoever the request and the policy want; the cheapest model; no language model."""
+
+
+class Pace(Value, frozen=True):
+    """How fast a model has been lately: 95 of 100 first tokens came in `first_token_s`."""
+
+    first_token_s: float
+    token_s: float
+
+
+class Outlook(Value, frozen=True):
+    """Who would answer a prompt, and how fast. A pace is None where nothing has been measured, or there is no model."""
+
+    asked: Pace | None = None
+    smaller: Pace | None = None
+    """Of the cheapest model, where that is another."""
+    is_language_model: bool = False
+    may_replace: bool = False
+    """Whether another model than the one asked for may answer."""
 
 
 FinishReason = Literal["stop", "length", "content_filter", "error"]

@@ -40,6 +40,7 @@ class Durations:
         self._total = 0.0
         self._weighted_s = 0.0
         self._seen = 0
+        self._last_s = -math.inf
         self._cached: dict[float, float] = {}
         self._fresh_for = 0
 
@@ -48,8 +49,14 @@ class Durations:
         """Observations so far, undecayed."""
         return self._seen
 
+    @property
+    def idle_s(self) -> float:
+        """Since the last observation; infinite before the first. A quantile does not age by itself."""
+        return self._clock.now_s() - self._last_s
+
     def observe(self, duration_s: float) -> None:
-        exponent = self._rate * (self._clock.now_s() - self._began_s)
+        self._last_s = self._clock.now_s()
+        exponent = self._rate * (self._last_s - self._began_s)
         if exponent > _RESCALE_AT:
             self._rescale(math.exp(-min(exponent, 700.0)))
             exponent = 0.0

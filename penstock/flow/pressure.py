@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from penstock.core.context import MONOTONIC, Clock
 
@@ -22,7 +23,7 @@ class Pressure:
     def __init__(
         self,
         *,
-        sources: Mapping[str, Callable[[], float]],
+        sources: Mapping[str, Callable[[], float]] = MappingProxyType({}),
         rise_s: float = 0.2,
         fall_s: float = 2.0,
         clock: Clock = MONOTONIC,
@@ -32,6 +33,10 @@ class Pressure:
         self._clock = clock
         self._level = 0.0
         self._at_s = clock.now_s()
+
+    def watch(self, name: str, source: Callable[[], float]) -> None:
+        """One source more."""
+        self._sources[name] = source
 
     def level(self) -> float:
         """The smoothed worst of all sources."""

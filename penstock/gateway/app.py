@@ -11,6 +11,7 @@ from starlette.routing import Route
 from penstock import __version__
 from penstock.config import Settings
 from penstock.core.ports import Tokenizer
+from penstock.flow.pressure import Pressure
 from penstock.gateway.auth import Authenticator, Loopback
 from penstock.gateway.directory import FileLedger, StoreCatalog
 from penstock.gateway.doors import make_doors
@@ -28,11 +29,13 @@ from penstock.gateway.routes.file_batches import FileBatches
 from penstock.gateway.routes.files import Files
 from penstock.gateway.routes.models import Models
 from penstock.gateway.routes.page import Page
+from penstock.gateway.routes.rerank import Rerank
 from penstock.gateway.routes.service import Service
 from penstock.gateway.routes.vector_store_changes import VectorStoreChanges
 from penstock.gateway.routes.vector_store_files import VectorStoreFiles
 from penstock.gateway.routes.vector_stores import VectorStores
 from penstock.pipeline.question import QuestionPipeline
+from penstock.pipeline.ranking import Ranking
 from penstock.pipeline.uploads import Uploads
 from penstock.telemetry.metrics import Metrics
 
@@ -49,11 +52,14 @@ def create_app(
     uploads: Uploads | None = None,
     tokenizer: Tokenizer | None = None,
     engines: Engines | None = None,
+    ranking: Ranking | None = None,
+    pressure: Pressure | None = None,
 ) -> Starlette:
     """The gateway over what was assembled. Opens and closes nothing: whoever made the parts does.
 
     Without an authenticator it trusts whoever reaches the loopback, so serve it nowhere else. With `uploads`
-    and the encoder's `tokenizer` files can be uploaded and texts embedded; with `engines` they can be operated.
+    and the encoder's `tokenizer` files can be uploaded and texts embedded; with `engines` they can be operated; with a
+    `ranking` texts are put in order. `pressure` is told of the doors.
     """
     operations = [
         *Chat(questions=questions, stores=stores, metrics=metrics).operations(),
@@ -66,9 +72,13 @@ def create_app(
         operations += _uploading(uploads, settings, tokenizer)
     if engines is not None:
         operations += EngineRoutes(engines=engines).operations()
+    if ranking is not None and tokenizer is not None:
+        operations += Rerank(ranking=ranking, tokenizer=tokenizer).operations()
     operations.append(_description(operations))
     who = authenticator or Loopback()
     doors = make_doors(settings=settings.flow, metrics=metrics)
+    if pressure is not None:
+        doors.press(pressure)
     app = Starlette(
         routes=[
             Route(

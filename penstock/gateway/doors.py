@@ -16,6 +16,7 @@ import msgspec
 from penstock.config import FlowSettings
 from penstock.flow.admission import Admission
 from penstock.flow.limit import AdaptiveLimit, FixedLimit
+from penstock.flow.pressure import Pressure
 from penstock.telemetry.metrics import Metrics
 
 DoorName = Literal["search", "answer"]
@@ -35,6 +36,12 @@ class Doors(msgspec.Struct, frozen=True):
         if name is None:
             return None
         return self.search if name == "search" else self.answer
+
+    def press(self, pressure: Pressure) -> None:
+        """Let full doors count as pressure."""
+        for door in (self.search, self.answer):
+            if door is not None:
+                pressure.watch(door.name, door.pressure)
 
 
 def make_doors(*, settings: FlowSettings, metrics: Metrics) -> Doors:

@@ -10,7 +10,7 @@ import msgspec
 from penstock.core.context import Context
 from penstock.core.errors import DeadlineExceeded, NotFound, Overloaded, StageUnavailable
 from penstock.core.ports import Generator
-from penstock.core.types import Delta, Prompt, Usage
+from penstock.core.types import Delta, Outlook, Pace, Prompt, Tier, Usage
 from penstock.generate.account import Accounted
 from penstock.generate.choice import Asked, Candidate, Choice, PassedOver, decide, split
 from penstock.generate.complexity import complexity
@@ -19,6 +19,9 @@ from penstock.generate.replica import Engine
 AUTO = (None, "", "auto")
 RESERVE_S = 0.25
 """Kept back from language models, so that the last resort can still answer within the deadline."""
+PATIENT_S = 3600.0
+STALE_S = 30.0
+"""What a model took longer ago says nothing of now."""
 USUAL_OUTPUT_TOKENS = 256
 CHARS_PER_TOKEN = 4
 
@@ -70,11 +73,16 @@ class Router:
         """Names that `choose` takes."""
         return (*self._models, *self._splits, self._last.model)
 
-    def choose(self, model: str | None, prompt: Prompt, ctx: Context) -> Routed:
-        """The engine for the model asked for; None or `auto` leaves it to the policy. Raises NotFound."""
+    def choose(self, model: str | None, prompt: Prompt, ctx: Context, tier: Tier = "asked") -> Routed:
+        """The engine for the model asked for; None or `auto` leaves it to the policy. Raises NotFound.
+
+        Under a `tier` other than "asked" the policy takes less than it would.
+        """
         if model == self._last.model:
             return Routed(self._last, "asked for", Choice(model, "asked for"))
-        choice = self._policy(prompt, ctx) if model in AUTO else self._named(model or "", ctx)
+        if tier == "extractive" and model in AUTO:
+            return Routed(self._last, "no language model now", Choice(self._last.model, "no language model now"))
+        choice = self._policy(prompt, ctx, tier) if model in AUTO else self._named(model or "", ctx)
         if choice.model not in self._models:
             return Routed(self._last, choice.reason, choice)
         # The other able ones come next; the order of the alternatives is the order of the settings.
@@ -95,11 +103,27 @@ class Router:
             raise NotFound("model", model, param="model")
         return Choice(model, "asked for")
 
-    def _policy(self, prompt: Prompt, ctx: Context) -> Choice:
+    def outlook(self, model: str | None, prompt: Prompt, ctx: Context) -> Outlook:
+        """Who would answer if time were no matter, and how fast; the same for the cheapest."""
+        if model not in AUTO:
+            named = self._models.get(model or "")
+            return Outlook(asked=_pace(named), is_language_model=named is not None)
+        patient = ctx.clock.now_s() + PATIENT_S
+        unhurried = msgspec.structs.replace(ctx, deadline_s=patient)
+        asked = self._models.get(self._policy(prompt, unhurried, "asked").model)
+        smaller = self._models.get(self._policy(prompt, unhurried, "smaller").model)
+        return Outlook(
+            asked=_pace(asked),
+            smaller=None if smaller is asked else _pace(smaller),
+            is_language_model=asked is not None,
+            may_replace=True,
+        )
+
+    def _policy(self, prompt: Prompt, ctx: Context, tier: Tier) -> Choice:
         chars = len(prompt.question) + sum(len(hit.chunk.text) for hit in prompt.passages)
         chars += sum(len(turn.content) for turn in prompt.messages)
         asked = Asked(
-            complexity=complexity(prompt),
+            complexity=0.0 if tier == "smaller" else complexity(prompt),
             prompt_tokens=chars // CHARS_PER_TOKEN,
             output_tokens=prompt.sampling.max_tokens or USUAL_OUTPUT_TOKENS,
             priority=ctx.priority,
@@ -147,16 +171,29 @@ class Fallback:
         return msgspec.structs.replace(delta, degraded=(*delta.degraded, *failed))
 
 
+def _pace(model: Model | None) -> Pace | None:
+    """None for a model of which nothing has been heard lately."""
+    if model is None or not _is_known(model.engine):
+        return None
+    return Pace(first_token_s=model.engine.first_token.quantile(0.95), token_s=model.engine.token.quantile(0.5))
+
+
+def _is_known(engine: Accounted) -> bool:
+    # A model that was too slow for everybody, and so was not asked any more, would never be seen to be quick again.
+    return engine.token.idle_s < STALE_S and engine.first_token.idle_s < STALE_S
+
+
 def _candidate(model: Model, asked: Asked) -> Candidate:
     engine = model.engine
     usage = Usage(prompt=asked.prompt_tokens, output=asked.output_tokens)
-    token_s = engine.token.quantile(0.5, default=0.0)
+    known = _is_known(engine)
+    token_s = engine.token.quantile(0.5) if known else 0.0
     return Candidate(
         model=engine.model,
         level=model.level,
         price=engine.price.of(usage),
         context_tokens=model.context_tokens,
         healthy=model.is_well(),
-        first_token_s=engine.first_token.quantile(0.95, default=0.0),
+        first_token_s=engine.first_token.quantile(0.95) if known else 0.0,
         tokens_per_s=1.0 / token_s if token_s > 0 else float("inf"),
     )

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from penstock.config import DegradeSettings
 from penstock.core.context import Context
 from penstock.core.errors import InvalidRequest, StageUnavailable
 from penstock.core.ports import Embedder, Generator
@@ -18,13 +19,18 @@ from penstock.core.types import (
     Found,
     Hit,
     Message,
+    Outlook,
     Principal,
     Prompt,
     Query,
     Sampling,
     Store,
+    Tier,
 )
+from penstock.pipeline.degrade import Course
 from penstock.pipeline.directory import IndexDirectory
+from penstock.pipeline.economy import Economy, Measured
+from penstock.pipeline.reorder import Reorder
 from penstock.telemetry.metrics import Metrics
 from penstock.telemetry.timings import Timings
 
@@ -55,8 +61,12 @@ class Chosen(Protocol):
 class Router(Protocol):
     """Decides which engine answers."""
 
-    def choose(self, model: str | None, prompt: Prompt, ctx: Context) -> Chosen:
+    def choose(self, model: str | None, prompt: Prompt, ctx: Context, tier: Tier = "asked") -> Chosen:
         """The engine for the model asked for; None leaves the choice to us. Raises NotFound for an unknown model."""
+        ...
+
+    def outlook(self, model: str | None, prompt: Prompt, ctx: Context) -> Outlook:
+        """Who would answer, and how fast; a model that `choose` would refuse has none. Never raises."""
         ...
 
     def models(self) -> Sequence[str]:
@@ -74,6 +84,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     conversation: tuple[Message, ...] = ()
     sampling: Sampling = Sampling()
     model: str | None = None
+    rerank: bool = True
+    """Whether a reranker, where there is one, may put what was found in a better order."""
 
 
 class Answering:
@@ -82,15 +94,26 @@ class Answering:
     `aclose` (or leaving the iteration) stops the engine at once.
     """
 
-    def __init__(self, *, found: Found, chosen: Chosen, prompt: Prompt, timings: Timings, ctx: Context) -> None:
+    def __init__(
+        self,
+        *,
+        found: Found,
+        chosen: Chosen,
+        prompt: Prompt,
+        timings: Timings,
+        ctx: Context,
+        degraded: tuple[str, ...] = (),
+        first_word: Measured | None = None,
+    ) -> None:
         self.found = found
+        self._first_word = first_word
         self._generator = chosen.generator
         self._chosen = chosen
         self.reason = chosen.reason
         self.timings = timings
         self.abstained = False
         self.confidence: float | None = None
-        self.degraded: tuple[str, ...] = ()
+        self.degraded: tuple[str, ...] = degraded
         """What was left out of the best possible answer, and why."""
         self._deltas = self._run(chosen.generator, prompt, ctx)
 
@@ -112,8 +135,12 @@ class Answering:
         await self._deltas.aclose()
 
     async def _run(self, generator: Generator, prompt: Prompt, ctx: Context) -> AsyncGenerator[Delta]:
+        began_s: float | None = ctx.clock.now_s()
         with self.timings.stage("generate"):
             async for delta in generator.generate(prompt, ctx):
+                if began_s is not None and self._first_word is not None:
+                    self._first_word.observe(ctx.clock.now_s() - began_s)
+                began_s = None
                 self.abstained = self.abstained or delta.abstained
                 self.degraded += delta.degraded
                 if delta.confidence is not None:
@@ -132,45 +159,75 @@ class QuestionPipeline:
         router: Router,
         metrics: Metrics,
         max_question_chars: int,
+        economy: Economy | None = None,
+        reorder: Reorder | None = None,
     ) -> None:
+        """Without a `reorder` there is no rerank stage; without an `economy` nothing is given up under pressure."""
         self._embedder = embedder
         self._indexes = indexes
         self._metrics = metrics
         self._max_question_chars = max_question_chars
+        self._economy = economy or Economy(settings=DegradeSettings(enabled=False), metrics=metrics)
+        self._reorder = reorder
         self.router = router
 
-    async def search(self, question: Question, ctx: Context) -> tuple[Found, Timings]:
-        """The best hits of all the question's stores, best first. Raises InvalidRequest, DeadlineExceeded."""
+    async def search(self, question: Question, ctx: Context, *, answers: bool = False) -> tuple[Found, Timings]:
+        """The best hits of all the question's stores, best first. Raises InvalidRequest, DeadlineExceeded.
+
+        `answers`: an answer follows and needs some of the time.
+        """
         timings = Timings(metrics=self._metrics)
         self._check(question)
+        reorder = self._reorder if question.rerank and question.stores else None
+        if reorder is None:
+            return await self._found(question, question.limit, ctx, timings), timings
+        found = await self._found(question, max(question.limit, reorder.candidates), ctx, timings)
+        found = await reorder.apply(question.text, found, ctx, timings, answers=answers)
+        return msgspec.structs.replace(found, hits=found.hits[: question.limit]), timings
+
+    async def _found(self, question: Question, limit: int, ctx: Context, timings: Timings) -> Found:
+        """The best `limit` hits in the order of the indexes."""
         if not question.stores:
-            return Found(hits=()), timings
+            return Found(hits=())
         with timings.stage("embed"):
             ctx.check("embed")
             vector = (await self._embedder.embed([question.text], ctx, kind="query"))[0]
         with timings.stage("search"):
             ctx.check("search")
-            query = Query(
-                text=question.text, limit=question.limit, filters=question.filters, groups=groups_of(ctx.principal)
-            )
+            query = Query(text=question.text, limit=limit, filters=question.filters, groups=groups_of(ctx.principal))
             indexes = [await self._indexes.of(store) for store in question.stores]
             if len(indexes) == 1:
-                return await indexes[0].search(query, vector, ctx), timings
+                return await indexes[0].search(query, vector, ctx)
             parts = await asyncio.gather(*(index.search(query, vector, ctx) for index in indexes))
-        return merged(parts, question.limit), timings
+        return merged(parts, limit)
 
     async def ask(self, question: Question, ctx: Context) -> Answering:
         """Search, then begin to answer. Errors up to the first word are raised here."""
-        found, timings = await self.search(question, ctx)
+        found, timings = await self.search(question, ctx, answers=True)
         prompt = Prompt(
             question=question.text,
             passages=found.hits,
             messages=question.conversation,
             sampling=question.sampling,
         )
-        chosen = self.router.choose(question.model, prompt, ctx)
+        course = self._economy.answering(
+            ctx,
+            outlook=self.router.outlook(question.model, prompt, ctx),
+            passages=len(found.hits),
+            output_tokens=question.sampling.max_tokens,
+        )
+        found, prompt = along(course, found, prompt)
+        chosen = self.router.choose(question.model, prompt, ctx, course.tier)
         ctx.check("generate")
-        return Answering(found=found, chosen=chosen, prompt=prompt, timings=timings, ctx=ctx)
+        return Answering(
+            found=found,
+            chosen=chosen,
+            prompt=prompt,
+            timings=timings,
+            ctx=ctx,
+            degraded=tuple(taken.said for taken in course.taken),
+            first_word=self._economy.first_word,
+        )
 
     def _check(self, question: Question) -> None:
         if not question.text.strip():
@@ -195,6 +252,16 @@ def groups_of(principal: Principal) -> tuple[str, ...] | None:
     return principal.groups if principal.key_id else None
 
 
+def along(course: Course, found: Found, prompt: Prompt) -> tuple[Found, Prompt]:
+    """What was found and what is asked of the engine, as the course has it."""
+    if course.passages is not None:
+        found = msgspec.structs.replace(found, hits=found.hits[: course.passages])
+    sampling = prompt.sampling
+    if course.output_tokens is not None:
+        sampling = msgspec.structs.replace(sampling, max_tokens=course.output_tokens)
+    return found, msgspec.structs.replace(prompt, passages=found.hits, sampling=sampling)
+
+
 def merged(parts: Sequence[Found], limit: int) -> Found:
     """Several stores' hits as one list, by score; ties by file and position, so that the order never flickers."""
     hits: list[Hit] = [hit for part in parts for hit in part.hits]
@@ -203,4 +270,5 @@ def merged(parts: Sequence[Found], limit: int) -> Found:
         hits=tuple(hits[:limit]),
         coverage=min((part.coverage for part in parts), default=1.0),
         missing=tuple(name for part in parts for name in part.missing),
+        degraded=tuple(said for part in parts for said in part.degraded),
     )

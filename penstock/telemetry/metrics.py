@@ -124,6 +124,12 @@ class Metrics:
             ["model", "outcome"],
             registry=self.registry,
         )
+        self.degraded = Counter(
+            "penstock_degraded_total",
+            "Optional steps left out or cut down, by step and cause (time, pressure, failure).",
+            ["step", "cause"],
+            registry=self.registry,
+        )
         self.files = Counter("penstock_files_total", "Files ingested, by outcome.", ["outcome"], registry=self.registry)
         self.chunks = Counter("penstock_chunks_total", "Chunks written to an index.", registry=self.registry)
 
@@ -150,6 +156,12 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.breaker = Gauge(
+            "penstock_breaker_open",
+            "1 while a stage's circuit breaker refuses calls, 0.5 while it tries a few, else 0.",
+            ["stage"],
+            registry=self.registry,
+        )
         self.door = Gauge(
             "penstock_door",
             "Requests inside a door, waiting before it, and how many it lets in.",
@@ -218,6 +230,10 @@ class Metrics:
         self.door.labels(door.name, "in_flight").set_function(lambda: door.in_flight)
         self.door.labels(door.name, "waiting").set_function(lambda: door.waiting)
         self.door.labels(door.name, "limit").set_function(lambda: door.limit.value)
+
+    def observe_breaker(self, stage: str, state: str) -> None:
+        """Show the state of a stage's circuit breaker."""
+        self.breaker.labels(stage).set({"open": 1.0, "half_open": 0.5, "ramp": 0.5}.get(state, 0.0))
 
     def observe_batch(self, report: BatchReport) -> None:
         """Count one batch of a stage."""

@@ -18,11 +18,20 @@ import numpy as np
 from penstock.catalog.database import Database
 from penstock.catalog.ledger import Ledger
 from penstock.catalog.stores import Stores, derived_id
-from penstock.config import FlowSettings, GenerateSettings, SearchSettings, ServerSettings, Settings
+from penstock.config import (
+    DegradeSettings,
+    FlowSettings,
+    GenerateSettings,
+    RerankSettings,
+    SearchSettings,
+    ServerSettings,
+    Settings,
+)
 from penstock.core.context import Context, start_context
 from penstock.core.errors import NotFound
-from penstock.core.ports import Generator, TextKind
-from penstock.core.types import Chunk, Delta, Entry, FileRecord, Principal, Prompt, Store, Usage, Vectors
+from penstock.core.ports import Generator, Reranker, TextKind
+from penstock.core.types import Chunk, Delta, Entry, FileRecord, Outlook, Principal, Prompt, Store, Tier, Usage, Vectors
+from penstock.flow.pressure import Pressure
 from penstock.gateway.app import create_app
 from penstock.gateway.auth import Authenticator
 from penstock.gateway.readiness import Readiness
@@ -30,8 +39,12 @@ from penstock.gateway.serve import bind, make_server
 from penstock.generate.extractive.engine import ExtractiveGenerator
 from penstock.generate.generation import Generation
 from penstock.pipeline.directory import IndexDirectory
+from penstock.pipeline.economy import Economy
 from penstock.pipeline.question import QuestionPipeline
+from penstock.pipeline.ranking import Ranking
+from penstock.pipeline.reorder import Reorder
 from penstock.pipeline.uploads import Uploads
+from penstock.rerank.similarity import SimilarityReranker
 from penstock.run.worker import UploadWorker
 from penstock.search.edge import EdgeIndex
 from penstock.telemetry.metrics import Metrics
@@ -121,7 +134,10 @@ class Engines:
     def __init__(self, *engines: Generator) -> None:
         self._engines = {engine.model: engine for engine in engines}
 
-    def choose(self, model: str | None, prompt: Prompt, ctx: Context) -> Chosen:
+    def outlook(self, model: str | None, prompt: Prompt, ctx: Context) -> Outlook:
+        return Outlook(may_replace=model is None)
+
+    def choose(self, model: str | None, prompt: Prompt, ctx: Context, tier: Tier = "asked") -> Chosen:
         if model is None:
             return Chosen(next(iter(self._engines.values())), "the first")
         if model not in self._engines:
@@ -143,12 +159,17 @@ class World:
         first: str = "extractive",
         flow: FlowSettings | None = None,
         authenticator: Authenticator | None = None,
+        reranker: Reranker | None = None,
+        rerank: RerankSettings | None = None,
+        degrade: DegradeSettings | None = None,
         **server: object,
     ) -> None:
         self.folder = folder
         self.settings = Settings(
             data_dir=str(folder),
             flow=flow or FlowSettings(),
+            rerank=rerank or RerankSettings(),
+            degrade=degrade or DegradeSettings(),
             server=ServerSettings(**{"example_question": "How long is the Rhine?", **server}),
         )  # type: ignore[arg-type]
         self.metrics = Metrics()
@@ -160,13 +181,19 @@ class World:
         self.ledger = Ledger(database=self._database)
         self.indexes = IndexDirectory(open_index=self._index_of)
         engines = [ExtractiveGenerator(max_sentences=2, abstain_below=0.05, cosines=False), self.engine]
+        self.pressure = Pressure()
+        economy = Economy(settings=self.settings.degrade, metrics=self.metrics, pressure=self.pressure.level)
         self.questions = QuestionPipeline(
             embedder=self.embedder,
             indexes=self.indexes,
             router=Engines(*(engines if first == "extractive" else reversed(engines))),
             metrics=self.metrics,
             max_question_chars=self.settings.server.max_question_chars,
+            economy=economy,
+            reorder=reranker and Reorder(reranker=reranker, settings=self.settings.rerank, economy=economy),
         )
+        self._similarity = SimilarityReranker(embedder=self.embedder, dense_weight=0.5, language="english")
+        ranking = Ranking(reranker=reranker, similarity=self._similarity, max_query_chars=8_000)
         self.uploads = Uploads(
             folder=folder,
             database=self._database,
@@ -191,6 +218,8 @@ class World:
             engines=Generation(
                 settings=GenerateSettings(), environ={}, last_resort=ExtractiveGenerator(), on_death=_report
             ),
+            ranking=ranking,
+            pressure=self.pressure,
         )
 
     async def start(self) -> None:
@@ -198,6 +227,7 @@ class World:
         await self.uploads.start_before_stores()
         await self.uploads.start_after_stores()
         self._worker.start()
+        await self._similarity.start()
         self.readiness.ready()
 
     async def fill(self) -> None:
@@ -210,6 +240,7 @@ class World:
 
     async def stop(self) -> None:
         await self._worker.stop()
+        await self._similarity.stop()
         await self.indexes.stop()
         await self._database.stop()
 

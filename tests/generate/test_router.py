@@ -217,3 +217,32 @@ async def test_a_canary_gets_its_share_and_accounts_of_its_own(servers: tuple) -
 def test_settings_that_cannot_work_say_which(settings: GenerateSettings, says: str) -> None:
     with pytest.raises(BadSetting, match=says):
         Generation(settings=settings, environ={}, last_resort=ExtractiveGenerator(), on_death=lambda name, error: None)
+
+
+async def test_under_a_lesser_tier_auto_takes_less_and_a_named_model_stays() -> None:
+    engines = tuple(
+        EngineSettings(model=name, urls=("http://127.0.0.1:9/v1",), level=level, price_output=price)
+        for name, level, price in (("small", 0.2, 1.0), ("large", 1.0, 9.0))
+    )
+    router = Generation(
+        settings=GenerateSettings(engines=engines),
+        environ={},
+        last_resort=ExtractiveGenerator(max_sentences=2, abstain_below=0.05, cosines=False),
+        on_death=lambda _name, _error: None,
+    ).router
+    hard = prompt_of(HARD)
+
+    assert router.choose(None, hard, context()).choice.model == "large"
+    assert router.choose(None, hard, context(), "smaller").choice.model == "small"
+    assert router.choose(None, hard, context(), "extractive").generator.model == MODEL
+    assert router.choose("large", hard, context(), "extractive").choice.model == "large"
+    auto, named = router.outlook(None, hard, context()), router.outlook("large", hard, context())
+    assert (auto.is_language_model, auto.may_replace, auto.asked) == (True, True, None)
+    assert (named.is_language_model, named.may_replace) == (True, False)
+    engine = router._models["large"].engine
+    engine.first_token.observe(0.5)
+    engine.token.observe(0.01)
+    pace = router.outlook(None, hard, context(timeout_s=0.01)).asked
+    assert pace is not None
+    assert pace.first_token_s == pytest.approx(0.5, rel=0.1)
+    assert router.outlook(None, prompt_of(EASY), context()).smaller is None

@@ -142,7 +142,7 @@ class Answer:
             abstained=answering.abstained,
             confidence=answering.confidence,
             coverage=answering.found.coverage,
-            degraded=[*answering.found.missing, *answering.degraded],
+            degraded=[*answering.found.missing, *answering.found.degraded, *answering.degraded],
             timings_ms=timings_ms,
             passages=[self._passage(hit, number) for number, hit in enumerate(answering.found.hits, start=1)],
         )

@@ -102,7 +102,10 @@ class VectorStores:
         store = await self._stores.get(call.ctx.principal.tenant, call.path("vector_store_id"))
         await used(self._stores, store)
         limit = asked.max_num_results or DEFAULT_RESULTS
-        questions = [Question(text=text, stores=(store,), limit=limit, filters=filters) for text in texts]
+        rerank = asked.ranking_options is None or asked.ranking_options.ranker != "none"
+        questions = [
+            Question(text=text, stores=(store,), limit=limit, filters=filters, rerank=rerank) for text in texts
+        ]
         if len(questions) == 1:
             answers = [await self._questions.search(questions[0], call.ctx)]
         else:
@@ -193,11 +196,11 @@ def report(answers: Sequence[tuple[Found, Timings]]) -> Headers:
     stages: dict[str, float] = {}
     missing: list[str] = []
     for found, timings in answers:
-        missing += found.missing
+        missing += [*found.missing, *found.degraded]
         for name, seconds in timings.seconds.items():
             stages[name] = max(stages.get(name, 0.0), seconds)
     timing = ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in stages.items())
     headers: Headers = ((b"server-timing", timing.encode()),)
     if missing:
-        headers += ((b"x-penstock-degraded", ", ".join(sorted(set(missing))).encode("ascii", "replace")),)
+        headers += ((b"x-penstock-degraded", "; ".join(sorted(set(missing))).encode("ascii", "replace")),)
     return headers

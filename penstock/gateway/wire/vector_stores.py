@@ -63,7 +63,7 @@ class ListQuery(Asked, frozen=True):
 
 
 class RankingOptions(Asked, frozen=True):
-    """Only hits of at least `score_threshold`. Our own ranking stands in for OpenAI's named rankers."""
+    """Only hits of at least `score_threshold`. `ranker` `none` leaves a reranker out; the other names mean ours."""
 
     ranker: Literal["none", "auto", "default-2024-11-15"] | None = None
     score_threshold: Annotated[float, Meta(ge=0, le=1)] | None = None
