@@ -180,11 +180,18 @@ async def local(options: argparse.Namespace) -> None:
         began_s = time.perf_counter()
         alone = sum([(await run(engine, f"question {number}", 64))[1] for number in range(16)])
         alone_rate = alone / (time.perf_counter() - began_s)
+        lags: list[float] = []
+        watching = asyncio.create_task(note_lags(lags))
         began_s = time.perf_counter()
         together = await asyncio.gather(*(run(engine, f"question {number}", 64) for number in range(32)))
         together_rate = sum(output for _, output in together) / (time.perf_counter() - began_s)
+        watching.cancel()
         ratios.append(together_rate / alone_rate)
-        print(f"one by one {alone_rate:.0f} tokens/s, 32 at once {together_rate:.0f} tokens/s")
+        late = statistics.quantiles(lags, n=100)
+        print(
+            f"one by one {alone_rate:.0f} tokens/s, 32 at once {together_rate:.0f} tokens/s; the event loop meanwhile "
+            f"late by p50 {late[49] * 1000:.1f} ms, p99 {late[98] * 1000:.1f} ms"
+        )
     print(f"ratio: median {statistics.median(ratios):.1f}, {min(ratios):.1f} to {max(ratios):.1f} (bar 6)")
     await engine.stop()
     medians = {}
@@ -199,6 +206,14 @@ async def local(options: argparse.Namespace) -> None:
         await engine.stop()
     print(f"first token on a shared context: {medians[False] * 1000:.1f} ms without prefix caching, ", end="")
     print(f"{medians[True] * 1000:.1f} ms with it, ratio {medians[True] / medians[False]:.2f} (bar .5)")
+
+
+async def note_lags(lags: list[float]) -> None:
+    """How much later than asked the event loop wakes us, again and again."""
+    while True:
+        asked_s = time.perf_counter() + 0.002
+        await asyncio.sleep(0.002)
+        lags.append(time.perf_counter() - asked_s)
 
 
 def _raise(name: str, error: BaseException) -> None:

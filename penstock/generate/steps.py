@@ -96,34 +96,37 @@ class Steps:
             if request is None:
                 continue
             if request.left:
-                self._forget(1)
+                self._loop.call_soon_threadsafe(self._report, (), 1)
                 continue
             number = next(self._ids)
             request.handle = self._pipeline.add_request(number, request.tokens, request.config)
             self._at_work[number] = request
 
     def _step(self) -> None:
-        for request in self._at_work.values():
-            if request.left:
-                request.handle.cancel()
+        # Whoever leaves while the pipeline steps has to wait for the next step: only what was cancelled before one has
+        # been freed by it.
+        leaving = {number for number, request in self._at_work.items() if request.left}
+        for number in leaving:
+            self._at_work[number].handle.cancel()
         if self._pipeline.has_non_finished_requests():
             self._pipeline.step()
         news: list[tuple[Request, Piece]] = []
-        for number, request in list(self._at_work.items()):
-            piece = _read(request)
-            if piece.ids or piece.finish:
+        done = set(leaving)
+        for number, request in self._at_work.items():
+            piece = None if number in leaving else _read(request)
+            if piece is not None and (piece.ids or piece.finish):
                 news.append((request, piece))
-            if piece.finish or request.left:
-                del self._at_work[number]
-                self._forget(1)
-        if news:
-            self._loop.call_soon_threadsafe(_hand_over, news)
+                if piece.finish:
+                    done.add(number)
+        for number in done:
+            del self._at_work[number]
+        if news or done:
+            self._loop.call_soon_threadsafe(self._report, news, len(done))
 
-    def _forget(self, count: int) -> None:
-        self._loop.call_soon_threadsafe(self._count_down, count)
-
-    def _count_down(self, count: int) -> None:
-        self.live -= count
+    def _report(self, news: Sequence[tuple[Request, Piece]], done: int) -> None:
+        self.live -= done
+        for request, piece in news:
+            request.pieces.put_nowait(piece)
 
     def _end(self, error: PenstockError) -> None:
         requests = list(self._at_work.values())
@@ -139,7 +142,9 @@ class Steps:
             if request.handle is not None:
                 request.handle.cancel()
             self._loop.call_soon_threadsafe(request.fail, error)
-        self._forget(len(requests))
+        if self.failure is None and self._pipeline.has_non_finished_requests():
+            self._pipeline.step()  # frees what was cancelled
+        self._loop.call_soon_threadsafe(self._report, (), len(requests))
 
 
 def _read(request: Request) -> Piece:
@@ -154,8 +159,3 @@ def _read(request: Request) -> Piece:
     if finish is None and handle.get_status() == GenerationStatus.FINISHED:
         finish = "stop"
     return Piece(ids, finish)
-
-
-def _hand_over(news: list[tuple[Request, Piece]]) -> None:
-    for request, piece in news:
-        request.pieces.put_nowait(piece)

@@ -45,11 +45,12 @@ def prompt_of(question: str = "What is a penstock?", **sampling: object) -> Prom
             Message(role="system", content="Answer from the passages."),
             Message(role="user", content=f"{PASSAGES[0].chunk.text}\n\n{question}"),
         ),
-        sampling=Sampling(**sampling),
+        # A real model that loops would else go on to the end of its context.
+        sampling=Sampling(**{"max_tokens": 48, **sampling}),
     )
 
 
-def context(timeout_s: float = 10.0) -> Context:
+def context(timeout_s: float = 30.0) -> Context:
     return start_context(principal=Principal(), timeout_s=timeout_s)
 
 

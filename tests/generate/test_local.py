@@ -1,4 +1,7 @@
 import asyncio
+import contextlib
+import gc
+import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -12,6 +15,7 @@ from penstock.core.types import Message, Principal, Prompt, Sampling
 pytest.importorskip("openvino_genai", reason="needs penstock[local]")
 
 from penstock.generate.local import LocalGenerator, LocalSettings
+from tests.generate.tiny_llama.four_bit import make_four_bit
 
 TINY = str(Path(__file__).parent / "tiny_llama" / "openvino")
 
@@ -37,11 +41,15 @@ async def freed(engine: LocalGenerator) -> None:
 
 
 @pytest.fixture
-async def engine() -> AsyncIterator[LocalGenerator]:
+async def engine(capfd: pytest.CaptureFixture[str]) -> AsyncIterator[LocalGenerator]:
+    """The pipeline itself says at its end whether every sequence's memory came back."""
     made = LocalGenerator(model="tiny", source=TINY)
     await made.start()
     yield made
     await made.stop()
+    made._template = None
+    gc.collect()
+    assert "leaked" not in "".join(capfd.readouterr())
 
 
 async def test_leaving_frees_the_sequence_at_the_next_step(engine: LocalGenerator) -> None:
@@ -49,6 +57,20 @@ async def test_leaving_frees_the_sequence_at_the_next_step(engine: LocalGenerato
         await anext(deltas)
         assert engine.sequences == 1
 
+    await freed(engine)
+
+
+async def test_those_who_leave_at_any_moment_leave_nothing_behind(engine: LocalGenerator) -> None:
+    async def leave_after(wait_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with (
+                asyncio.timeout(wait_s),
+                aclosing(engine.generate(prompt_of("go on", max_tokens=4000), context())) as deltas,
+            ):
+                async for _ in deltas:
+                    pass
+
+    await asyncio.gather(*(leave_after(0.001 * place) for place in range(60)))
     await freed(engine)
 
 
@@ -87,6 +109,54 @@ async def test_a_draft_model_changes_nothing_in_a_greedy_answer(engine: LocalGen
 
     assert quick == plain
     await drafted.stop()
+
+
+async def test_a_model_in_four_bits_answers(tmp_path: Path) -> None:
+    assert make_four_bit(Path(TINY), tmp_path) > 20
+    assert (tmp_path / "openvino_model.bin").stat().st_size < 0.5 * (Path(TINY) / "openvino_model.bin").stat().st_size
+    small = LocalGenerator(model="small", source=str(tmp_path))
+    await small.start()
+
+    deltas = [delta async for delta in small.generate(prompt_of("What is a penstock?", max_tokens=12), context())]
+
+    assert "".join(delta.text for delta in deltas).strip()
+    assert deltas[-1].usage is not None
+    assert deltas[-1].usage.output == 12
+    await small.stop()
+
+
+async def test_the_settings_of_the_pipeline_reach_it() -> None:
+    made = LocalGenerator(
+        model="tiny", source=TINY, settings=LocalSettings(sequences=1, step_tokens=64, prefix_caching=False, cache_gb=1)
+    )
+    scheduler = made._scheduler()
+
+    assert (scheduler.max_num_seqs, scheduler.max_num_batched_tokens) == (1, 64)
+    assert not scheduler.enable_prefix_caching
+    assert scheduler.cache_size == 1
+
+
+async def test_answers_share_the_steps_of_one_thread(engine: LocalGenerator) -> None:
+    steps = engine._running()
+    pipeline = steps._pipeline
+    threads: list[str] = []
+
+    class Watched:
+        """The pipeline, noting who steps it."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(pipeline, name)
+
+        def step(self) -> None:
+            threads.append(threading.current_thread().name)
+            pipeline.step()
+
+    steps._pipeline = Watched()
+    await asyncio.gather(*(answer(engine, prompt_of(f"hello {number}", max_tokens=20)) for number in range(16)))
+
+    assert set(threads) == {"generate-steps"}
+    # Sixteen answers of twenty tokens in far fewer steps than tokens: they shared them.
+    assert len(threads) < 16 * 20 / 2
 
 
 async def test_stopping_ends_what_is_under_way(engine: LocalGenerator) -> None:
