@@ -13,6 +13,7 @@ import msgspec
 from penstock.catalog.database import Database
 from penstock.catalog.keys import Keys
 from penstock.catalog.ledger import Ledger
+from penstock.catalog.responses import KeptResponses
 from penstock.catalog.stores import Stores
 from penstock.config import Settings
 from penstock.core.context import Context, start_context
@@ -62,6 +63,7 @@ class Penstock:
         self.stores = Stores(database=self._database)
         self.ledger = Ledger(database=self._database)
         self.keys = Keys(database=self._database)
+        self.kept = KeptResponses(database=self._database)
         self.encoder = OpenVinoEmbedder(
             model=settings.embed.model,
             revision=settings.embed.revision,

@@ -46,6 +46,8 @@ class ServerSettings(Section, frozen=True):
     shutdown_timeout_s: PositiveFloat = 10.0
     """How long running answers may take to finish after a stop signal."""
     max_question_chars: PositiveInt = 8_000
+    keep_responses_days: Annotated[int, Meta(ge=0, le=3650)] = 30
+    """How long answers of /v1/responses are kept to go on from; 0: not at all."""
     example_question: str = ""
     """Filled in on the page, for a first try; empty: one that the documents answer."""
 

@@ -14,7 +14,9 @@ from penstock.core.errors import DataDamaged, DiskFull, PenstockError, StageUnav
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
+SCHEMA = ("schema.sql", "schema_2.sql")
+"""What makes version 1 of the catalog, what makes version 2 of that, and so on."""
+SCHEMA_VERSION = len(SCHEMA)
 APPLICATION_ID = 0x50454E53  # "PENS": tells our files from anybody else's
 
 
@@ -57,6 +59,7 @@ class Database:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute("PRAGMA secure_delete=ON")  # answers are kept here, and deleted means overwritten
             self._migrate(connection)
         except sqlite3.Error as error:
             raise translated(error, self._path) from error
@@ -64,17 +67,15 @@ class Database:
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            script = files("penstock.catalog").joinpath("schema.sql").read_text(encoding="utf-8")
-            connection.executescript(
-                f"BEGIN IMMEDIATE; {script} PRAGMA application_id={APPLICATION_ID}; "
-                f"PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
-            )
-        elif version != SCHEMA_VERSION:
+        if not 0 <= version <= SCHEMA_VERSION:
             raise DataDamaged(
-                f"{self._path} is of catalog version {version}; this Penstock reads version {SCHEMA_VERSION}. "
+                f"{self._path} is of catalog version {version}; this Penstock reads up to version {SCHEMA_VERSION}. "
                 "Use the release that wrote it, or another data folder."
             )
+        for number, name in enumerate(SCHEMA[version:], start=version + 1):
+            script = files("penstock.catalog").joinpath(name).read_text(encoding="utf-8")
+            ours = f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={number};"
+            connection.executescript(f"BEGIN IMMEDIATE; {script} {ours} COMMIT;")
 
     def _close(self) -> None:
         if self._connection is not None:

@@ -25,15 +25,7 @@ class Files:
 
     async def add(self, *, tenant: str, filename: str, purpose: str, sha256: str, size_bytes: int) -> StoredFile:
         """A new file, whether or not its content is known already."""
-        file = StoredFile(
-            id=f"file-{secrets.token_hex(12)}",
-            tenant=tenant,
-            filename=filename,
-            purpose=purpose,
-            sha256=sha256,
-            size_bytes=size_bytes,
-            created_s=time.time(),
-        )
+        file = new_file(tenant=tenant, filename=filename, purpose=purpose, sha256=sha256, size_bytes=size_bytes)
         marks = ", ".join("?" * len(FIELDS))
         await self._database.run(
             lambda connection: connection.execute(
@@ -93,6 +85,19 @@ class Files:
             return {row[0] for row in connection.execute("SELECT DISTINCT sha256 FROM files")}
 
         return await self._database.run(work)
+
+
+def new_file(*, tenant: str, filename: str, purpose: str, sha256: str, size_bytes: int) -> StoredFile:
+    """A file with an id of its own, not yet in the catalog."""
+    return StoredFile(
+        id=f"file-{secrets.token_hex(12)}",
+        tenant=tenant,
+        filename=filename,
+        purpose=purpose,
+        sha256=sha256,
+        size_bytes=size_bytes,
+        created_s=time.time(),
+    )
 
 
 def one_file(connection: sqlite3.Connection, tenant: str, identifier: str) -> StoredFile:

@@ -58,9 +58,10 @@ class Originals:
 class Incoming:
     """One file on its way in: `write` pieces, then `keep` or `abandon`."""
 
-    def __init__(self, *, folder: Path, max_bytes: int) -> None:
+    def __init__(self, *, folder: Path, max_bytes: int, param: str = "file") -> None:
         self._folder = folder
         self._max_bytes = max_bytes
+        self._param = param
         self._path = folder / f"{secrets.token_hex(16)}{UNFINISHED}"
         self._file = self._path.open("xb")
         self._hash = hashlib.sha256()
@@ -70,25 +71,25 @@ class Incoming:
         """Raises TooLarge, DiskFull."""
         self.size_bytes += len(piece)
         if self.size_bytes > self._max_bytes:
-            raise TooLarge(f"The file is over the limit of {self._max_bytes} bytes.", param="file")
+            raise TooLarge(f"It is over the limit of {self._max_bytes} bytes.", param=self._param)
         self._hash.update(piece)
         try:
             self._file.write(piece)
         except OSError as error:
             raise DiskFull(f"Cannot write to {self._folder}: {error.strerror}.") from error
 
-    def keep(self) -> str:
-        """Make it durable under its hash, which is returned. Raises DiskFull."""
-        sha256 = self._hash.hexdigest()
+    def keep(self, name: str | None = None) -> str:
+        """Make it durable under its hash, which is returned, or under another name. Raises DiskFull."""
+        name = name or self._hash.hexdigest()
         try:
             with self._file:
                 self._file.flush()
                 os.fsync(self._file.fileno())
-            self._path.replace(self._folder / sha256)
+            self._path.replace(self._folder / name)
             _sync(self._folder)
         except OSError as error:
             raise DiskFull(f"Cannot write to {self._folder}: {error.strerror}.") from error
-        return sha256
+        return name
 
     def abandon(self) -> None:
         """Leave nothing; harmless after `keep`."""

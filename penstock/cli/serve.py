@@ -24,6 +24,7 @@ from penstock.gateway.keys import KeyAuthenticator
 from penstock.gateway.readiness import Readiness
 from penstock.gateway.serve import bind, make_server
 from penstock.pipeline.suggest import suggest
+from penstock.run.housekeeper import Housekeeper
 from penstock.run.worker import UploadWorker
 
 FIRST_QUESTION = "What do these documents say?"
@@ -67,10 +68,13 @@ async def _serve(session: Session, *, paths: list[Path], store_name: str, open_p
                 authenticator=authenticator,
                 ranking=penstock.ranking,
                 pressure=penstock.pressure,
+                kept=penstock.kept,
             )
             server = make_server(app=app, settings=settings, readiness=readiness)
             worker = UploadWorker(work=penstock.uploads.work)
             worker.start()
+            housekeeper = Housekeeper(kept=penstock.kept, partial=penstock.uploads.partial_keeper)
+            housekeeper.start()
             await authenticator.start()
             try:
                 serving = asyncio.create_task(server.serve(sockets=[bound]), name="serve")
@@ -84,6 +88,7 @@ async def _serve(session: Session, *, paths: list[Path], store_name: str, open_p
                 await renewal.stop()
             finally:
                 await authenticator.stop()
+                await housekeeper.stop()
                 await worker.stop()
     finally:
         bound.close()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.routing import Route
 
 from penstock import __version__
+from penstock.catalog.responses import KeptResponses
 from penstock.config import Settings
 from penstock.core.ports import Tokenizer
 from penstock.flow.pressure import Pressure
@@ -30,7 +32,10 @@ from penstock.gateway.routes.files import Files
 from penstock.gateway.routes.models import Models
 from penstock.gateway.routes.page import Page
 from penstock.gateway.routes.rerank import Rerank
+from penstock.gateway.routes.response_history import ResponseHistory
+from penstock.gateway.routes.responses import Responses
 from penstock.gateway.routes.service import Service
+from penstock.gateway.routes.uploads import UploadsInParts
 from penstock.gateway.routes.vector_store_changes import VectorStoreChanges
 from penstock.gateway.routes.vector_store_files import VectorStoreFiles
 from penstock.gateway.routes.vector_stores import VectorStores
@@ -38,6 +43,8 @@ from penstock.pipeline.question import QuestionPipeline
 from penstock.pipeline.ranking import Ranking
 from penstock.pipeline.uploads import Uploads
 from penstock.telemetry.metrics import Metrics
+
+UPLOADS_AT_ONCE = 4
 
 
 def create_app(
@@ -54,12 +61,13 @@ def create_app(
     engines: Engines | None = None,
     ranking: Ranking | None = None,
     pressure: Pressure | None = None,
+    kept: KeptResponses | None = None,
 ) -> Starlette:
     """The gateway over what was assembled. Opens and closes nothing: whoever made the parts does.
 
     Without an authenticator it trusts whoever reaches the loopback, so serve it nowhere else. With `uploads`
     and the encoder's `tokenizer` files can be uploaded and texts embedded; with `engines` they can be operated; with a
-    `ranking` texts are put in order. `pressure` is told of the doors.
+    `ranking` texts are put in order; with `kept` there is /v1/responses. `pressure` is told of the doors.
     """
     operations = [
         *Chat(questions=questions, stores=stores, metrics=metrics).operations(),
@@ -74,6 +82,10 @@ def create_app(
         operations += EngineRoutes(engines=engines).operations()
     if ranking is not None and tokenizer is not None:
         operations += Rerank(ranking=ranking, tokenizer=tokenizer).operations()
+    if kept is not None:
+        days = settings.server.keep_responses_days
+        asking = Responses(questions=questions, stores=stores, kept=kept, metrics=metrics, keep_days=days)
+        operations += [*asking.operations(), *ResponseHistory(kept=kept).operations()]
     operations.append(_description(operations))
     who = authenticator or Loopback()
     doors = make_doors(settings=settings.flow, metrics=metrics)
@@ -100,10 +112,13 @@ def create_app(
 def _uploading(uploads: Uploads, settings: Settings, tokenizer: Tokenizer) -> list[Operation]:
     max_chunk_tokens = tokenizer.max_tokens
     ours = min(settings.ingest.chunk_tokens, max_chunk_tokens)
+    # Threads start with the first upload, and end with the process.
+    executor = ThreadPoolExecutor(UPLOADS_AT_ONCE, thread_name_prefix="upload")
     in_stores = VectorStoreFiles(uploads=uploads, chunk_tokens=ours, max_chunk_tokens=max_chunk_tokens)
     return [
         *VectorStoreChanges(uploads=uploads, max_chunk_tokens=max_chunk_tokens).operations(),
-        *Files(uploads=uploads, settings=settings).operations(),
+        *Files(uploads=uploads, settings=settings, executor=executor).operations(),
+        *UploadsInParts(uploads=uploads, settings=settings, executor=executor).operations(),
         *in_stores.operations(),
         *FileBatches(uploads=uploads, files=in_stores).operations(),
         *Embeddings(embedder=uploads.embedder, tokenizer=tokenizer).operations(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -34,6 +34,7 @@ class Endpoint:
         self._authenticator = authenticator
         self._settings = settings
         self._door = doors.named(operation.door)
+        self._lists = _lists_of(operation.query)
         self._decoder: msgspec.json.Decoder[Any] | None = (
             msgspec.json.Decoder(operation.body) if operation.body else None
         )
@@ -84,11 +85,15 @@ class Endpoint:
     def _query(self, query_string: bytes) -> Any:
         if not query_string and self._operation.query is None:
             return None
-        values: dict[str, str] = {}
-        for name, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
-            if name in values:
-                raise InvalidRequest(f"'{name}' is given twice.", param=name)
-            values[name] = value
+        values: dict[str, Any] = {}
+        for written, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
+            name = written.removesuffix("[]")
+            if name in self._lists:
+                values.setdefault(name, []).append(value)
+            elif written in values:
+                raise InvalidRequest(f"'{written}' is given twice.", param=written)
+            else:
+                values[written] = value
         if self._operation.query is None:
             raise UnsupportedParameter(next(iter(values), "?"))
         return converted(values, self._operation.query)
@@ -102,6 +107,14 @@ class Endpoint:
         if asked_s is None:
             return self._settings.request_timeout_s
         return min(asked_s, self._settings.max_timeout_s)
+
+
+def _lists_of(query: type | None) -> frozenset[str]:
+    """Parameters that may be given several times; clients write `name=a&name=b` or `name[]=a&name[]=b`."""
+    if query is None:
+        return frozenset()
+    hints = get_type_hints(query)
+    return frozenset(name for name, hint in hints.items() if any(get_origin(part) is list for part in get_args(hint)))
 
 
 def _seconds(value: bytes) -> float:

@@ -50,13 +50,17 @@ def reply_to(error: Exception, request_id: str) -> Reply:
     return reply(500, INTERNAL)
 
 
-def event_of(error: Exception, request_id: str) -> bytes:
-    """The same for a stream that has begun: a server-sent event named `error`."""
+def body_in_stream(error: Exception, request_id: str) -> ErrorBody:
+    """The error object for a stream that has begun. What is not ours to show is logged."""
     if isinstance(error, PenstockError):
-        body = body_of(error)
-    else:
-        log.error("%s: unexpected error in a stream", request_id, exc_info=error)
-        body = INTERNAL
+        return body_of(error)
+    log.error("%s: unexpected error in a stream", request_id, exc_info=error)
+    return INTERNAL
+
+
+def event_of(error: Exception, request_id: str) -> bytes:
+    """The same as a server-sent event named `error`."""
+    body = body_in_stream(error, request_id)
     return b"event: error\ndata: " + encoder.encode(ErrorResponse(error=body)) + b"\n\n"
 
 

@@ -34,11 +34,12 @@ UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 
 class Form:
-    """What has arrived of a form with one file. Synchronous: `feed` and `end` are called by a thread."""
+    """What has arrived of a form with one file, in its field `part`. Synchronous: called by a thread."""
 
-    def __init__(self, *, boundary: bytes, incoming: Incoming) -> None:
+    def __init__(self, *, boundary: bytes, incoming: Incoming, part: str = "file") -> None:
         self._parser = PushMultipartParser(boundary, max_header_size=8192, max_segment_count=MAX_PARTS, strict=True)
         self._incoming = incoming
+        self._part = part
         self._segment: MultipartSegment | None = None
         self._value = bytearray()
         self.fields: dict[str, str] = {}
@@ -63,7 +64,7 @@ class Form:
         except MultipartError as error:
             raise _broken("it ends in the middle") from error
         if self.filename is None:
-            raise InvalidRequest("'file' is missing.", param="file", code="missing_required_parameter")
+            raise InvalidRequest(f"'{self._part}' is missing.", param=self._part, code="missing_required_parameter")
 
     def _take(self, event: MultipartSegment | bytearray | bytes | None) -> None:
         if isinstance(event, MultipartSegment):
@@ -72,9 +73,9 @@ class Form:
             self._begin(event)
         elif event is None:
             assert self._segment is not None, "a part ends after it began"
-            if self._segment.name != "file":
+            if self._segment.name != self._part:
                 self._field(self._segment.name or "", bytes(self._value))
-        elif self._segment is not None and self._segment.name == "file":
+        elif self._segment is not None and self._segment.name == self._part:
             self._incoming.write(bytes(event))
         else:
             self._value += event
@@ -82,12 +83,13 @@ class Form:
                 raise TooLarge("A field of the form is too long.")
 
     def _begin(self, segment: MultipartSegment) -> None:
-        if segment.name == "file":
+        if segment.name == self._part:
             if self.filename is not None:
-                raise InvalidRequest("'file' is given twice.", param="file")
+                raise InvalidRequest(f"'{self._part}' is given twice.", param=self._part)
             if segment.filename is None:
-                raise InvalidRequest("'file' is not a file: its part has no filename.", param="file")
-            self.filename = clean_name(segment.filename)
+                raise InvalidRequest(f"'{self._part}' is not a file: it has no filename.", param=self._part)
+            # The name of a part of an upload is nothing that anybody will see.
+            self.filename = clean_name(segment.filename) if self._part == "file" else segment.filename
 
     def _field(self, name: str, value: bytes) -> None:
         if name in self.fields:
@@ -106,9 +108,10 @@ async def read_form(
     executor: ThreadPoolExecutor,
     max_bytes: int,
     timeout_s: float,
+    part: str = "file",
 ) -> Form:
     """The whole form, its file in `incoming`. Raises what a caller did wrong; ClientGone."""
-    form = Form(boundary=_boundary(scope, max_bytes), incoming=incoming)
+    form = Form(boundary=_boundary(scope, max_bytes, part), incoming=incoming, part=part)
     waiting = bytearray()
     try:
         async with asyncio.timeout(timeout_s):
@@ -149,7 +152,7 @@ def clean_name(name: str) -> str:
     return seen
 
 
-def _boundary(scope: Scope, max_bytes: int) -> bytes:
+def _boundary(scope: Scope, max_bytes: int, part: str) -> bytes:
     media_type, said_bytes = "", 0
     for name, value in scope["headers"]:
         if name == b"content-type":
@@ -157,7 +160,7 @@ def _boundary(scope: Scope, max_bytes: int) -> bytes:
         elif name == b"content-length":
             said_bytes = int(value)
     if said_bytes > max_bytes + OVERHEAD_BYTES:
-        raise TooLarge(f"The file is over the limit of {max_bytes} bytes.", param="file")
+        raise TooLarge(f"It is over the limit of {max_bytes} bytes.", param=part)
     kind, options = parse_options_header(media_type)
     boundary = options.get("boundary", "")
     if kind != "multipart/form-data" or not re.fullmatch(r"[\x20-\x7e]{1,200}", boundary):

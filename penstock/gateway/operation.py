@@ -33,11 +33,11 @@ Handle = Callable[[Call], Awaitable[Reply | Events]]
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """`body`, `query` and `answer` are wire structs; `events` is what a stream sends. `media` is for answers not JSON.
+    """`body`, `query` and `answer` are wire structs; `events` is what a stream sends, one struct or a union of them.
 
-    `form` describes a multipart body, which the route reads itself from `Call.receive`. `scope` is what a key must
-    have; None: anybody may ask. `ends_with_caller` operations are cancelled when the caller leaves; only those can
-    wait at a `door`.
+    `media` is for answers that are not JSON. `form` describes a multipart body, which the route reads itself from
+    `Call.receive`. `scope` is what a key must have; None: anybody may ask. `ends_with_caller` operations are cancelled
+    when the caller leaves; only those can wait at a `door`.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -48,7 +48,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     body: type | None = None
     query: type | None = None
     answer: type | None = None
-    events: type | None = None
+    events: Any = None
     media: str = "application/json"
     ends_with_caller: bool = False
     door: DoorName | None = None

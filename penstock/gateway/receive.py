@@ -59,12 +59,12 @@ def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise InvalidRequest("The body is nested too deeply.", code="invalid_json") from error
 
 
-def converted(values: dict[str, str], kind: type[T]) -> T:
-    """Parameters of a query string in their struct."""
+def converted(values: dict[str, Any], kind: type[T], *, param: str = "", strict: bool = False) -> T:
+    """Parameters of a query string in their struct; or a part of a body that was left open, read as `param`."""
     try:
-        return msgspec.convert(values, kind, strict=False)
+        return msgspec.convert(values, kind, strict=strict)
     except msgspec.ValidationError as error:
-        raise _named(str(error)) from error
+        raise _named(str(error), param) from error
 
 
 def _check_head(scope: Scope) -> int:
@@ -132,9 +132,11 @@ def _too_large(max_bytes: int) -> TooLarge:
     return TooLarge(f"The body is over the limit of {max_bytes} bytes.")
 
 
-def _named(message: str) -> InvalidRequest:
+def _named(message: str, inside: str = "") -> InvalidRequest:
     at = AT.search(message)
     path = at["path"] if at else ""
+    if inside:
+        path = f"{inside}.{path}" if path and not path.startswith("[") else f"{inside}{path}"
     text = AT.sub("", message)
     if unknown := UNKNOWN.search(message):
         return UnsupportedParameter(_joined(path, unknown["field"]))

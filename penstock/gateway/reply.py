@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from starlette.types import Send
 
@@ -37,9 +37,15 @@ class Reply:
 
 
 class Events:
-    """Server-sent events. Nothing is sent before the first one is there, so that an early error has its own status."""
+    """Server-sent events. Nothing is sent before the first one is there, so that an early error has its own status.
 
-    __slots__ = ("chunks",)
+    `failed` makes the last event of a stream that broke off, out of the error and the request's id; None: as usual.
+    """
 
-    def __init__(self, chunks: AsyncGenerator[bytes]) -> None:
+    __slots__ = ("chunks", "failed")
+
+    def __init__(
+        self, chunks: AsyncGenerator[bytes], *, failed: Callable[[Exception, str], bytes] | None = None
+    ) -> None:
         self.chunks = chunks
+        self.failed = failed

@@ -18,6 +18,7 @@ LAST_WORD_S = 1.0
 async def stream(events: Events, send: Send, *, presence: Presence, request_id: str) -> None:
     """From the first event to the last. An error before the first one is raised, to be answered with its own status."""
     chunks = events.chunks
+    failed = events.failed or event_of
     try:
         first = await anext(chunks)
         await send({"type": "http.response.start", "status": 200, "headers": list(EVENTS)})
@@ -29,9 +30,9 @@ async def stream(events: Events, send: Send, *, presence: Presence, request_id: 
         except asyncio.CancelledError:
             if presence.ended == "gone":
                 raise
-            last = event_of(_why_cut(presence), request_id)
+            last = failed(_why_cut(presence), request_id)
         except Exception as error:  # noqa: BLE001 - translated for the caller, and logged where it is not ours
-            last = event_of(error, request_id)
+            last = failed(error, request_id)
         async with asyncio.timeout(LAST_WORD_S if last else None):
             await send({"type": "http.response.body", "body": last})
     finally:

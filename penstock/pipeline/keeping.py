@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from penstock.catalog.attachments import Attachments
-from penstock.catalog.files import Files
+from penstock.catalog.files import Files, new_file
 from penstock.catalog.originals import Incoming, Originals
+from penstock.catalog.partial import PartialUpload, PartialUploads
 from penstock.catalog.stores import Stores
 from penstock.core.context import Context
 from penstock.core.types import Store, StoredFile
@@ -81,6 +82,19 @@ class FileKeeper:
             return await self._files.add(
                 tenant=tenant, filename=filename, purpose=purpose, sha256=sha256, size_bytes=incoming.size_bytes
             )
+
+    async def keep_assembled(self, incoming: Incoming, upload: PartialUpload, uploads: PartialUploads) -> PartialUpload:
+        """The file out of an upload's parts, durable together with the upload's end. Raises Conflict, DiskFull."""
+        async with self._lock:
+            sha256 = await asyncio.to_thread(incoming.keep)
+            file = new_file(
+                tenant=upload.tenant,
+                filename=upload.filename,
+                purpose=upload.purpose,
+                sha256=sha256,
+                size_bytes=incoming.size_bytes,
+            )
+            return await uploads.completed(upload, file)
 
     async def delete(self, tenant: str, identifier: str, ctx: Context) -> None:
         """Out of every store, and then gone. Raises NotFound."""

@@ -80,6 +80,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     stores: tuple[Store, ...]
     limit: int = 8
+    min_score: float = 0.0
     filters: Comparison | Compound | None = None
     conversation: tuple[Message, ...] = ()
     sampling: Sampling = Sampling()
@@ -180,10 +181,11 @@ class QuestionPipeline:
         self._check(question)
         reorder = self._reorder if question.rerank and question.stores else None
         if reorder is None:
-            return await self._found(question, question.limit, ctx, timings), timings
+            return above(await self._found(question, question.limit, ctx, timings), question.min_score), timings
         found = await self._found(question, max(question.limit, reorder.candidates), ctx, timings)
         found = await reorder.apply(question.text, found, ctx, timings, answers=answers)
-        return msgspec.structs.replace(found, hits=found.hits[: question.limit]), timings
+        found = msgspec.structs.replace(found, hits=found.hits[: question.limit])
+        return above(found, question.min_score), timings
 
     async def _found(self, question: Question, limit: int, ctx: Context, timings: Timings) -> Found:
         """The best `limit` hits in the order of the indexes."""
@@ -260,6 +262,13 @@ def along(course: Course, found: Found, prompt: Prompt) -> tuple[Found, Prompt]:
     if course.output_tokens is not None:
         sampling = msgspec.structs.replace(sampling, max_tokens=course.output_tokens)
     return found, msgspec.structs.replace(prompt, passages=found.hits, sampling=sampling)
+
+
+def above(found: Found, min_score: float) -> Found:
+    """Only the hits of at least this score."""
+    if min_score <= 0.0:
+        return found
+    return msgspec.structs.replace(found, hits=tuple(hit for hit in found.hits if hit.score >= min_score))
 
 
 def merged(parts: Sequence[Found], limit: int) -> Found:

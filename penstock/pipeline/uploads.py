@@ -11,11 +11,14 @@ from penstock.catalog.database import Database
 from penstock.catalog.files import Files
 from penstock.catalog.ledger import Ledger
 from penstock.catalog.originals import Originals
+from penstock.catalog.partial import PartialUploads
+from penstock.catalog.parts import Parts
 from penstock.catalog.stores import Stores
 from penstock.core.ports import Embedder
 from penstock.pipeline.attaching import Attaching
 from penstock.pipeline.directory import IndexDirectory
 from penstock.pipeline.keeping import FileKeeper, StoreKeeper
+from penstock.pipeline.partial import PartialKeeper
 from penstock.pipeline.work import SizedReader, UploadWork
 from penstock.telemetry.metrics import Metrics
 
@@ -68,6 +71,11 @@ class Uploads:
             attaching=self.attaching,
             stores=self.stores,
         )
+        self.partial_keeper = PartialKeeper(
+            uploads=PartialUploads(database=database, now_s=now_s),
+            parts=Parts(folder=folder / "parts", min_free_bytes=min_free_bytes),
+            files=self.file_keeper,
+        )
 
     async def start_before_stores(self) -> None:
         """Finish the deletion of stores."""
@@ -76,6 +84,7 @@ class Uploads:
     async def start_after_stores(self) -> None:
         """Once every store has recovered: finish changes of files, and let what was under way wait again."""
         await self.file_keeper.start()
+        await self.partial_keeper.start()
         await self.attaching.start()
 
     async def stop(self) -> None:

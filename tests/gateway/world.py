@@ -17,6 +17,7 @@ import numpy as np
 
 from penstock.catalog.database import Database
 from penstock.catalog.ledger import Ledger
+from penstock.catalog.responses import KeptResponses
 from penstock.catalog.stores import Stores, derived_id
 from penstock.config import (
     DegradeSettings,
@@ -179,6 +180,7 @@ class World:
         self._database = Database(path=folder / "catalog.db")
         self.stores = Stores(database=self._database)
         self.ledger = Ledger(database=self._database)
+        self.kept = KeptResponses(database=self._database)
         self.indexes = IndexDirectory(open_index=self._index_of)
         engines = [ExtractiveGenerator(max_sentences=2, abstain_below=0.05, cosines=False), self.engine]
         self.pressure = Pressure()
@@ -220,6 +222,7 @@ class World:
             ),
             ranking=ranking,
             pressure=self.pressure,
+            kept=self.kept,
         )
 
     async def start(self) -> None:

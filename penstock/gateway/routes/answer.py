@@ -179,16 +179,21 @@ def annotation(citation: Citation, hits: tuple[Hit, ...], text: str) -> Annotati
             url=f"penstock:{hit.store_id}/{quote(citation.file_id)}#{quote(citation.chunk_id)}",
             title=hit.title or citation.filename,
         ),
-        file_citation=FileCitation(
-            index=citation.index,
-            file_id=citation.file_id,
-            filename=citation.filename,
-            chunk_id=citation.chunk_id,
-            number=citation.number,
-            quote=citation.quote,
-            start=citation.start,
-            end=citation.end,
-        ),
+        file_citation=file_citation(citation),
+    )
+
+
+def file_citation(citation: Citation) -> FileCitation:
+    """A citation in the form of OpenAI's file search, and which sentence."""
+    return FileCitation(
+        index=citation.index,
+        file_id=citation.file_id,
+        filename=citation.filename,
+        chunk_id=citation.chunk_id,
+        number=citation.number,
+        quote=citation.quote,
+        start=citation.start,
+        end=citation.end,
     )
 
 

@@ -23,7 +23,6 @@ from penstock.pipeline.uploads import Uploads
 encode = msgspec.json.Encoder().encode
 
 FIELDS = frozenset({"purpose"})
-UPLOADS_AT_ONCE = 4
 PIECE_BYTES = 256 * 1024
 CONTENT: Headers = (
     (b"content-type", b"application/octet-stream"),
@@ -36,12 +35,11 @@ CONTENT: Headers = (
 class Files:
     """Everything is done for the caller's tenant."""
 
-    def __init__(self, *, uploads: Uploads, settings: Settings) -> None:
+    def __init__(self, *, uploads: Uploads, settings: Settings, executor: ThreadPoolExecutor) -> None:
         self._uploads = uploads
         self._max_bytes = settings.ingest.max_file_bytes
         self._timeout_s = settings.server.max_timeout_s
-        # Threads start with the first upload, and end with the process.
-        self._executor = ThreadPoolExecutor(UPLOADS_AT_ONCE, thread_name_prefix="upload")
+        self._executor = executor
 
     def operations(self) -> list[Operation]:
         return [
