@@ -97,6 +97,7 @@ class Scripted:
     fails: Exception | None = None
     """Raised after the words; before them when there are none."""
     ends: bool = True
+    finish: str = "stop"
     started: asyncio.Event = field(default_factory=asyncio.Event)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
     prompts: list[Prompt] = field(default_factory=list)
@@ -116,7 +117,7 @@ class Scripted:
             if self.fails is not None:
                 raise self.fails
             if self.ends:
-                yield Delta(finish="stop", usage=Usage(prompt=7, cached=2, output=3))
+                yield Delta(finish=self.finish, usage=Usage(prompt=7, cached=2, output=3))
         finally:
             self.closed.set()
 
