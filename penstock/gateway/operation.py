@@ -54,4 +54,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     door: DoorName | None = None
     described: bool = True
     form: type | None = None
+    otherwise: tuple[tuple[int, type], ...] = ()
+    """Other statuses whose answer is not an error."""
     scope: KeyScope | None = "read"
+
+    @property
+    def described_path(self) -> str:
+        """The path without what only the router reads."""
+        return self.path.replace(":path}", "}")

@@ -1,4 +1,4 @@
-"""Stores and the files in them, driven by the official SDK; every answer is checked against OpenAI's description."""
+"""Stores and the files in them, driven by the official SDK."""
 
 from __future__ import annotations
 
@@ -12,29 +12,8 @@ import pytest
 
 from penstock.core.errors import InvalidRequest
 from penstock.gateway.routes.chunking import chunk_tokens
-from tests.gateway import description
 from tests.gateway.world import Live, World
 
-DRIVEN = [
-    ("POST", "/vector_stores", {"name": "docs", "metadata": {"a": "b"}}),
-    ("POST", "/vector_stores/{vector_store_id}", {"name": "other"}),
-    ("GET", "/vector_stores/{vector_store_id}", None),
-    ("GET", "/files", None),
-    ("GET", "/files/{file_id}", None),
-    ("POST", "/vector_stores/{vector_store_id}/files", {"file_id": "?", "attributes": {"year": 1998}}),
-    ("GET", "/vector_stores/{vector_store_id}/files", None),
-    ("GET", "/vector_stores/{vector_store_id}/files/{file_id}", None),
-    ("GET", "/vector_stores/{vector_store_id}/files/{file_id}/content", None),
-    ("POST", "/vector_stores/{vector_store_id}/files/{file_id}", {"attributes": {"year": 2026}}),
-    ("POST", "/vector_stores/{vector_store_id}/file_batches", {"file_ids": ["?"], "attributes": {"year": 2026}}),
-    ("GET", "/vector_stores/{vector_store_id}/file_batches/{batch_id}", None),
-    ("GET", "/vector_stores/{vector_store_id}/file_batches/{batch_id}/files", None),
-    ("POST", "/vector_stores/{vector_store_id}/file_batches/{batch_id}/cancel", None),
-    ("DELETE", "/vector_stores/{vector_store_id}/files/{file_id}", None),
-    ("DELETE", "/files/{file_id}", None),
-    ("DELETE", "/vector_stores/{vector_store_id}", None),
-]
-"""One life of a file and a store, in this order; ids are filled in as they come."""
 TEXT = b"A penstock is a pipe.\nIt carries water under pressure to a turbine.\n"
 
 
@@ -51,30 +30,6 @@ async def completed(client: httpx.AsyncClient, path: str) -> dict[str, Any]:
         if answer.get("status") != "in_progress":
             return answer
         await asyncio.sleep(0.01)
-
-
-@pytest.mark.skipif(not description.FILE.exists(), reason=f"{description.FILE} is not here (set PENSTOCK_DATA)")
-async def test_every_answer_fits_openais_description(client: httpx.AsyncClient) -> None:
-    upload = await client.post("/v1/files", data={"purpose": "assistants"}, files={"file": ("a.txt", TEXT)})
-    description.validate(description.answer_schema("POST", "/files"), upload.json())
-    ids = {"file_id": upload.json()["id"]}
-    for method, path, body in DRIVEN:
-        if body and "file_id" in body:
-            body = {**body, "file_id": ids["file_id"]}  # noqa: PLW2901 - the id is known only now
-        if body and "file_ids" in body:
-            body = {**body, "file_ids": [ids["file_id"]]}  # noqa: PLW2901 - likewise
-
-        response = await client.request(method, f"/v1{path.format(**ids)}", json=body)
-
-        assert response.status_code == 200, (method, path, response.text)
-        answer = response.json()
-        description.validate(description.answer_schema(method, path), answer)
-        if answer["object"] == "vector_store":
-            ids["vector_store_id"] = answer["id"]
-        if answer["object"] == "vector_store.files_batch":
-            ids["batch_id"] = answer["id"]
-        if answer["object"] == "vector_store.file" and answer["status"] == "in_progress":
-            await completed(client, f"/v1/vector_stores/{ids['vector_store_id']}/files/{ids['file_id']}")
 
 
 async def test_the_sdk_from_an_empty_store_to_an_answer_and_back(sdk: openai.AsyncOpenAI, live: Live) -> None:

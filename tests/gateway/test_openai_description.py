@@ -1,106 +1,110 @@
-"""Every answer that OpenAI describes fits OpenAI's description; an operation nobody checks here fails a test."""
+"""Every answer and every streamed event fits OpenAI's description; an operation nobody checks here fails the test."""
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
 import jsonschema
+import numpy as np
 import pytest
-from starlette.routing import Route
 
+from penstock.core.errors import StageUnavailable
+from penstock.gateway.wire.response_events import ResponseEvent
 from tests.gateway import description
+from tests.gateway.conftest import client_of
 from tests.gateway.events import events_of
-from tests.gateway.test_files_in_stores import DRIVEN
-from tests.gateway.world import World
+from tests.gateway.life import CHAT, Life, operations_of
+from tests.gateway.world import Scripted, World
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(not description.FILE.exists(), reason=f"{description.FILE} is not here (set PENSTOCK_DATA)"),
 ]
 
-ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "How long is the Rhine?"}]}
-CHECKED = {
-    ("POST", "/chat/completions"),
-    ("GET", "/vector_stores"),
-    ("GET", "/vector_stores/{vector_store_id}"),
-    ("POST", "/vector_stores/{vector_store_id}/search"),
-    ("GET", "/models"),
-    ("POST", "/embeddings"),
-}
+UNDESCRIBED = {("GET", "/files/{file_id}/content"), ("DELETE", "/responses/{response_id}")}
+"""OpenAI describes that these are there, and not what they answer."""
+BROKEN = {"response.failed", "response.incomplete"}
+"""Events of answers that break off or end early, which need an engine that does."""
 
 
-async def test_every_operation_that_we_share_with_openai_is_checked(shared: World) -> None:
-    ours = {
-        (method, route.path.removeprefix("/v1"))
-        for route in shared.app.routes
-        if isinstance(route, Route) and route.path.startswith("/v1/")
-        for method in (route.methods or set()) - {"HEAD"}
+def as_numbers(answer: dict[str, Any]) -> dict[str, Any]:
+    """OpenAI describes embeddings as numbers only, and sends them in base64 to its own SDK."""
+    for item in answer.get("data", ()):
+        if isinstance(item, dict) and isinstance(item.get("embedding"), str):
+            item["embedding"] = np.frombuffer(base64.b64decode(item["embedding"]), dtype="<f4").tolist()
+    return answer
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_every_answer_and_event_of_every_operation(client: httpx.AsyncClient, world: World) -> None:
+    offered = {
+        (operation.method, operation.described_path.removeprefix("/v1"))
+        for operation in operations_of(world.app)
+        if operation.path.startswith("/v1/")
     }
+    checked: set[tuple[str, str]] = set()
+    events: set[str] = set()
 
-    driven = {(method, path) for method, path, _ in DRIVEN}  # and checked there
-    bytes_and_forms = {("POST", "/files"), ("GET", "/files/{file_id}/content")}
-    assert ours & description.operations() == CHECKED | driven | bytes_and_forms
-    assert ours - description.operations() == {("POST", "/rerank")}  # Cohere's
+    async for step in Life(client).through():
+        name = (step.method, step.path.removeprefix("/v1"))
+        checked.add(name)
+        if name in UNDESCRIBED or name not in description.operations():
+            continue
+        if step.streams:
+            schema = description.answer_schema(*name, "text/event-stream")
+            for kind, event in events_of(step.response.text):
+                events.add(kind)
+                if event != "[DONE]":
+                    description.validate(schema, event)
+        else:
+            description.validate(description.answer_schema(*name), as_numbers(step.response.json()))
 
-
-@pytest.mark.parametrize("more", [{}, {"model": "scripted"}, {"metadata": {"a": "b"}}, {"max_num_results": 1}])
-async def test_a_whole_answer(reader: httpx.AsyncClient, more: dict[str, Any]) -> None:
-    answer = (await reader.post("/v1/chat/completions", json={**ASK, **more})).json()
-
-    description.validate(description.answer_schema("POST", "/chat/completions"), answer)
-
-
-@pytest.mark.parametrize("model", ["penstock-extractive", "scripted"])
-@pytest.mark.parametrize("options", [None, {"include_usage": True}])
-async def test_every_chunk(reader: httpx.AsyncClient, model: str, options: dict[str, Any] | None) -> None:
-    body = {**ASK, "stream": True, "model": model, "stream_options": options}
-    events = events_of((await reader.post("/v1/chat/completions", json=body)).text)
-
-    schema = description.answer_schema("POST", "/chat/completions", "text/event-stream")
-    assert len(events) > 3
-    for _, chunk in events[:-1]:
-        description.validate(schema, chunk)
+    assert offered - checked == set(), "ask for these in tests/gateway/life.py"
+    assert offered - description.operations() == {("POST", "/rerank")}  # Cohere's
+    ours = {str(kind.__struct_config__.tag) for kind in ResponseEvent.__args__}
+    assert events == ours - BROKEN | {"message"}
 
 
-async def test_an_answer_that_abstains(reader: httpx.AsyncClient) -> None:
-    body = {"messages": [{"role": "user", "content": "Who painted the ceiling of a chapel?"}]}
-    answer = (await reader.post("/v1/chat/completions", json=body)).json()
-
-    assert answer["penstock"]["abstained"]
-    description.validate(description.answer_schema("POST", "/chat/completions"), answer)
-
-
-async def test_stores(reader: httpx.AsyncClient) -> None:
-    page = (await reader.get("/v1/vector_stores")).json()
-    store = (await reader.get(f"/v1/vector_stores/{page['data'][0]['id']}")).json()
-
-    description.validate(description.answer_schema("GET", "/vector_stores"), page)
-    description.validate(description.answer_schema("GET", "/vector_stores/{vector_store_id}"), store)
-
-
+@pytest.mark.asyncio(loop_scope="function")
 @pytest.mark.parametrize(
-    "body", [{"query": "Rhine"}, {"query": ["Rhine", "Elbe"]}, {"query": "x", "max_num_results": 1}]
+    ("engine", "last"),
+    [
+        ({"fails": StageUnavailable("generate", "it broke.")}, "response.failed"),
+        ({"fails": ValueError("a bug of ours")}, "response.failed"),
+        ({"ends": False}, "response.failed"),
+        ({"finish": "length"}, "response.incomplete"),
+        ({"finish": "content_filter"}, "response.incomplete"),
+    ],
 )
-async def test_search(reader: httpx.AsyncClient, body: dict[str, Any]) -> None:
-    page = (await reader.post("/v1/vector_stores/rivers/search", json=body)).json()
+async def test_events_of_answers_that_end_badly(
+    make_world: Callable[..., Awaitable[World]], engine: dict[str, Any], last: str
+) -> None:
+    world = await make_world(engine=Scripted(**engine))
+    async with client_of(world) as client:
+        body = {"input": "x", "model": "scripted", "stream": True}
+        events = events_of((await client.post("/v1/responses", json=body)).text)
 
-    assert page["data"]
-    description.validate(description.answer_schema("POST", "/vector_stores/{vector_store_id}/search"), page)
-
-
-async def test_models(reader: httpx.AsyncClient) -> None:
-    description.validate(description.answer_schema("GET", "/models"), (await reader.get("/v1/models")).json())
+    assert events[-1][0] == last
+    schema = description.answer_schema("POST", "/responses", "text/event-stream")
+    for _, event in events:
+        description.validate(schema, event)
 
 
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
         ("POST", "/v1/chat/completions", {}),
-        ("POST", "/v1/chat/completions", {**ASK, "n": 2}),
-        ("POST", "/v1/chat/completions", {**ASK, "model": "none"}),
+        ("POST", "/v1/chat/completions", {**CHAT, "n": 2}),
+        ("POST", "/v1/chat/completions", {**CHAT, "model": "none"}),
+        ("POST", "/v1/responses", {"input": "x", "background": True}),
+        ("GET", "/v1/responses/none", None),
         ("GET", "/v1/vector_stores/none", None),
+        ("POST", "/v1/uploads/none/cancel", None),
+        ("GET", "/v1/models/none/at/all", None),
         ("GET", "/v1/none", None),
         ("DELETE", "/v1/models", None),
     ],

@@ -82,7 +82,18 @@ class Guarded:
             await self.completed(caller, f"{path}/{each}")
         batched = as_json({"file_ids": [file], "attributes": {"mark": word}})
         batch = await self.made(caller, f"/v1/vector_stores/{store['id']}/file_batches", batched)
+        search = [{"type": "file_search", "vector_store_ids": [store["id"]]}]
+        response = await self.made(caller, "/v1/responses", as_json({"input": f"Where is {word}?", "tools": search}))
+        whole = {"filename": f"{word}.txt", "purpose": "assistants", "bytes": 10, "mime_type": "text/plain"}
+        upload, spare = [await self.made(caller, "/v1/uploads", as_json(whole)) for _ in range(2)]
+        part = as_form({}, ("blob", b"0123456789"), field="data")
+        sent = await self.made(caller, f"/v1/uploads/{upload['id']}/parts", part)
         return {
+            "response_id": response["id"],
+            "upload_id": upload["id"],
+            "spare_upload_id": spare["id"],
+            "part_id": sent["id"],
+            "model": "scripted",
             "vector_store_id": store["id"],
             "file_id": file,
             "batch_id": batch["id"],

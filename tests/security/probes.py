@@ -14,11 +14,19 @@ QUESTION = "Where does the animal live, and what does it eat?"
 
 
 class Probe(NamedTuple):
-    """`body` gets the ids that also fill the path, and has those of `names`; `query` stands behind the path."""
+    """`body` gets the ids that also fill the path, and has those of `names`; `query` stands behind the path.
+
+    `instead` names other ids of the same kind for the path.
+    """
 
     body: Callable[[Ids], Body] = lambda _ids: NO_BODY
     query: str = ""
     names: frozenset[str] = frozenset()
+    instead: tuple[tuple[str, str], ...] = ()
+
+    def id_of(self, name: str) -> str:
+        """Which id fills this place of the path."""
+        return dict(self.instead).get(name, name)
 
 
 def sends(value: Any) -> Probe:
@@ -37,6 +45,8 @@ def _filled(value: Any, ids: Ids) -> Any:
     return value
 
 
+PART = as_form({}, ("blob", b"0123456789"), field="data")
+SEARCH = [{"type": "file_search", "vector_store_ids": ["{vector_store_id}"]}]
 USER = [{"role": "user", "content": QUESTION}]
 STORES = ["{vector_store_id}"]
 
@@ -51,13 +61,24 @@ PROBES: dict[str, tuple[Probe, ...]] = {
         sends({"messages": USER, "vector_store_ids": STORES, "stream": True}),
         sends({"messages": USER}),
     ),
+    "createResponse": (
+        sends({"input": QUESTION, "tools": SEARCH, "include": ["file_search_call.results"]}),
+        sends({"input": QUESTION, "tools": SEARCH, "stream": True}),
+        sends({"input": QUESTION, "previous_response_id": "{response_id}"}),
+        sends({"input": QUESTION, "store": False}),
+    ),
+    "getResponse": (Probe(), Probe(query="?include[]=file_search_call.results")),
+    "listInputItems": (Probe(),),
     "createEmbedding": (sends({"model": "auto", "input": QUESTION}),),
     "listModels": (Probe(),),
+    "retrieveModel": (Probe(),),
     # files
     "createFile": (Probe(lambda _ids: as_form({"purpose": "assistants"}, ("a.txt", b"Some text."))),),
     "listFiles": (Probe(), Probe(query="?limit=100&order=asc"), Probe(query="?after={file_id}")),
     "retrieveFile": (Probe(),),
     "downloadFile": (Probe(),),
+    "createUpload": (sends({"filename": "a.txt", "purpose": "assistants", "bytes": 10, "mime_type": "text/plain"}),),
+    "addUploadPart": (Probe(lambda _ids: PART),),
     # stores
     "createVectorStore": (sends({"name": "another"}), sends({"file_ids": ["{file_id}"]})),
     "listVectorStores": (Probe(), Probe(query="?limit=100&order=asc"), Probe(query="?after={vector_store_id}")),
@@ -87,6 +108,9 @@ PROBES: dict[str, tuple[Probe, ...]] = {
     "resumeReplica": (sends({"model": "llama", "replica": "http://127.0.0.1:1/v1"}),),
     "listUsage": (Probe(),),
     # what changes or ends things: their owner asks in this order
+    "completeUpload": (sends({"part_ids": ["{part_id}"]}),),
+    "cancelUpload": (Probe(instead=(("upload_id", "spare_upload_id"),)),),
+    "deleteResponse": (Probe(),),
     "updateVectorStoreFileAttributes": (sends({"attributes": {"by": "probe"}}),),
     "deleteVectorStoreFile": (Probe(),),
     "deleteFile": (Probe(),),

@@ -75,7 +75,7 @@ def operations(guarded: Guarded) -> list[Operation]:
 
 
 def target(operation: Operation, probe: Probe, ids: Ids, spell: object = SPELLINGS[0]) -> str:
-    path = re.sub(r"{(\w+)(?::\w+)?}", lambda found: spell(ids[found[1]]), operation.path)  # type: ignore[operator]
+    path = re.sub(r"{(\w+)(?::\w+)?}", lambda found: spell(ids[probe.id_of(found[1])]), operation.path)  # type: ignore[operator]
     return path + re.sub(r"{(\w+)}", lambda found: spell(ids[found[1]]), probe.query)  # type: ignore[operator]
 
 
@@ -84,6 +84,8 @@ def unknown(ids: Ids, rng: random.Random) -> Ids:
     return {
         name: re.sub(r"[0-9a-f](?=[0-9a-f]*$)", lambda _digit: rng.choice("0123456789abcdef"), value)
         if re.search("[-_]", value)
+        else value
+        if name == "model"  # the same ones for everybody
         else "".join(rng.choice("abcdefghijklmnopqrstuvwxyz") for _ in value)
         for name, value in ids.items()
     }
@@ -91,7 +93,7 @@ def unknown(ids: Ids, rng: random.Random) -> Ids:
 
 def mixtures(guarded: Guarded, operation: Operation, probe: Probe, rng: random.Random) -> tuple[Ids, Ids]:
     """The intruder's own ids with at least one of the victim's among them; and the same with ids of nobody instead."""
-    used = sorted(probe.names | set(re.findall(r"{(\w+)", operation.path + probe.query)))
+    used = sorted(probe.names | {probe.id_of(name) for name in re.findall(r"{(\w+)", operation.path + probe.query)})
     stolen = set(rng.sample(used, rng.randint(1, len(used)))) if used else set()
     foreign = {name: (guarded.victim if name in stolen else guarded.intruder)[name] for name in guarded.victim}
     nobodys = unknown(guarded.victim, rng)

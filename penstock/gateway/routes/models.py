@@ -6,6 +6,7 @@ import time
 
 import msgspec
 
+from penstock.core.errors import NotFound
 from penstock.gateway.operation import Call, Operation
 from penstock.gateway.reply import Reply
 from penstock.gateway.wire.models import Model, ModelList
@@ -30,8 +31,22 @@ class Models:
                 summary="The models that answer.",
                 handle=self.list,
                 answer=ModelList,
-            )
+            ),
+            Operation(
+                method="GET",
+                path="/v1/models/{model:path}",  # names may have slashes
+                name="retrieveModel",
+                summary="One model.",
+                handle=self.get,
+                answer=Model,
+            ),
         ]
+
+    async def get(self, call: Call) -> Reply:
+        name = call.path("model")
+        if name not in self._router.models():
+            raise NotFound("model", name, param="model")
+        return Reply(body=encode(Model(id=name, created=self._created)))
 
     async def list(self, _call: Call) -> Reply:
         data = [Model(id=name, created=self._created) for name in self._router.models()]

@@ -38,6 +38,7 @@ class Service:
                 summary="Whether the process wants requests: 503 while it starts and stops.",
                 handle=self.ready,
                 answer=Health,
+                otherwise=((503, Health),),
                 scope=None,
             ),
             Operation(

@@ -57,31 +57,28 @@ class FileSearchTool(Asked, frozen=True):
     ranking_options: RankingOptions | None = None
 
 
-Items = Annotated[
-    list[dict[str, Any]],
+ItemJson = Annotated[
+    dict[str, Any],
     Meta(
-        min_length=1,
-        max_length=2_000,
         extra_json_schema={
-            "items": {
-                "oneOf": [
-                    {"$ref": "#/components/schemas/MessageItem"},
-                    {"$ref": "#/components/schemas/FileSearchCallItem"},
-                ]
-            }
-        },
+            "oneOf": [
+                {"$ref": "#/components/schemas/MessageItem"},
+                {"$ref": "#/components/schemas/FileSearchCallItem"},
+            ]
+        }
     ),
 ]
 """Read by gateway/items.py, which names an item of a kind that we do not take."""
+ToolJson = Annotated[dict[str, Any], Meta(extra_json_schema={"$ref": "#/components/schemas/FileSearchTool"})]
+"""Read by gateway/tools.py, likewise."""
+Items = Annotated[list[ItemJson], Meta(min_length=1, max_length=2_000)]
 Tools = Annotated[
-    list[dict[str, Any]],
+    list[ToolJson],
     Meta(
         max_length=1,
         description="One `file_search`. Left out: all of the caller's stores. Empty: an answer without a search.",
-        extra_json_schema={"items": {"$ref": "#/components/schemas/FileSearchTool"}},
     ),
 ]
-"""Read by gateway/tools.py, likewise."""
 
 
 class ResponseRequest(Asked, frozen=True):
