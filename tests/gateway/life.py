@@ -158,7 +158,7 @@ class Life:
         yield await self.ask("GET", "/v1/models/{model}")
 
     async def _service(self) -> AsyncIterator[Step]:
-        for path in ("/healthz", "/readyz", "/metrics"):
+        for path in ("/healthz", "/readyz", "/metrics", "/engines", "/usage"):
             yield await self.ask("GET", path)
 
     async def _end(self) -> AsyncIterator[Step]:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import re
-
 import httpx
 import pytest
 
