@@ -70,6 +70,8 @@ PROBES: dict[str, tuple[Probe, ...]] = {
     "getResponse": (Probe(), Probe(query="?include[]=file_search_call.results")),
     "listInputItems": (Probe(),),
     "createEmbedding": (sends({"model": "auto", "input": QUESTION}),),
+    "createRerank": (sends({"query": QUESTION, "documents": ["One text.", "Another text."]}),),
+    "createRerankV2": (sends({"query": QUESTION, "documents": ["One text.", "Another text."]}),),
     "listModels": (Probe(),),
     "retrieveModel": (Probe(),),
     # files
