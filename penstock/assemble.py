@@ -24,6 +24,7 @@ from penstock.embed.batched import BatchedEmbedder
 from penstock.embed.openvino import OpenVinoEmbedder
 from penstock.flow.datalock import DataLock
 from penstock.flow.pressure import Pressure
+from penstock.flow.ratelimit.make import make_limiter
 from penstock.generate.extractive.engine import ExtractiveGenerator
 from penstock.generate.generation import Generation
 from penstock.ingest.reader import FileReader
@@ -119,6 +120,7 @@ class Penstock:
         self.ranking = Ranking(
             reranker=reranker, similarity=self._similarity, max_query_chars=settings.server.max_question_chars
         )
+        self.limiter = make_limiter(settings=settings.limits, environ=environ, observe=self.metrics.limits_are_local)
         self.questions = QuestionPipeline(
             embedder=self.embedder,
             indexes=self.indexes,
@@ -159,6 +161,7 @@ class Penstock:
         """Close everything, the last opened first; safe after a start that failed."""
         await self._rerank.stop()
         await self._similarity.stop()
+        await self.limiter.stop()
         await self.generation.stop()
         await self.uploads.stop()
         await self.indexes.stop()

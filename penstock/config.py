@@ -254,14 +254,40 @@ class FlowSettings(Section, frozen=True):
 
     admission: bool = True
     """Turn requests away early when they could not be served in time. Off: all come in, and all get slower."""
-    search_latency_s: PositiveFloat = 0.25
+    search_latency_s: PositiveFloat = 0.05
     """A search that takes no longer than this is content; the number let in together follows what is above it."""
     max_searches: PositiveInt = 1_024
     """Searches let in together at the most."""
+    answer_latency_s: PositiveFloat = 0.1
+    """The same for answers, up to their first word."""
     max_answers: PositiveInt = 256
     """Answers under way together at the most."""
-    answer_wait_s: PositiveFloat = 1.0
-    """How long an answer may wait for a place before it is turned away."""
+    wait_s: PositiveFloat = 0.03
+    """How long a search or an answer may wait for a place before it is turned away; longer where it takes longer."""
+    patience_s: PositiveFloat = 10.0
+    """The same for requests whose key says `batch` or `ingestion`."""
+
+
+class LimitSettings(Section, frozen=True):
+    """What tenants and keys may use. 0: without limit. `penstock keys create` can give a key limits of its own."""
+
+    requests_per_minute: Annotated[float, Meta(ge=0)] = 0.0
+    """Of a tenant, all its keys together."""
+    tokens_per_minute: Annotated[float, Meta(ge=0)] = 0.0
+    """Likewise: of questions, prompts and answers."""
+    streams: Annotated[int, Meta(ge=0)] = 0
+    """Likewise: streamed answers open at the same time."""
+    key_requests_per_minute: Annotated[float, Meta(ge=0)] = 0.0
+    """Of each key, like the next two."""
+    key_tokens_per_minute: Annotated[float, Meta(ge=0)] = 0.0
+    key_streams: Annotated[int, Meta(ge=0)] = 0
+    burst_s: PositiveFloat = 2.0
+    """So many seconds' worth may come at once."""
+    redis_url_env: str = ""
+    """The environment variable with the URL of a Redis in which several gateways count together. Needs the extra
+    `redis`. When it is away, each gateway gives its own part."""
+    gateways: PositiveInt = 1
+    """How many gateways count in that Redis."""
 
 
 class LogSettings(Section, frozen=True):
@@ -279,6 +305,7 @@ class Settings(Section, frozen=True):
     catalog: CatalogSettings = CatalogSettings()
     ingest: IngestSettings = IngestSettings()
     flow: FlowSettings = FlowSettings()
+    limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
     search: SearchSettings = SearchSettings()
     embed: EmbedSettings = EmbedSettings()

@@ -8,16 +8,38 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from penstock.core.errors import DataDamaged, DiskFull, PenstockError, StageUnavailable
+from penstock.core.types import Store
 
 T = TypeVar("T")
 
-SCHEMA = ("schema.sql", "schema_2.sql")
+SCHEMA = ("schema.sql", "schema_2.sql", "schema_3.sql")
 """What makes version 1 of the catalog, what makes version 2 of that, and so on."""
 SCHEMA_VERSION = len(SCHEMA)
 APPLICATION_ID = 0x50454E53  # "PENS": tells our files from anybody else's
+
+
+class Memory(Generic[T]):
+    """What was read and has not changed since; shared by all who read and write through one database."""
+
+    def __init__(self, *, most: int = 4_096) -> None:
+        self._known: dict[tuple[str, ...], T] = {}
+        self._most = most
+        self.changes = 0
+
+    def get(self, key: tuple[str, ...]) -> T | None:
+        return self._known.get(key)
+
+    def keep(self, key: tuple[str, ...], value: T) -> None:
+        if len(self._known) >= self._most:
+            self._known.clear()
+        self._known[key] = value
+
+    def forget(self) -> None:
+        self.changes += 1
+        self._known.clear()
 
 
 class Database:
@@ -31,6 +53,7 @@ class Database:
         self._busy_timeout_s = busy_timeout_s
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="catalog")
         self._connection: sqlite3.Connection | None = None
+        self.stores_seen: Memory[Store] = Memory()
 
     async def start(self) -> None:
         """Open or create the file. Raises DataDamaged, DiskFull."""

@@ -16,7 +16,7 @@ import msgspec
 
 from penstock.catalog.database import Database
 from penstock.core.errors import DataDamaged, NotFound
-from penstock.core.types import Principal, Value
+from penstock.core.types import Allowance, Principal, Priority, Value
 
 Scope = Literal["read", "write", "admin"]
 SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
@@ -40,6 +40,8 @@ class Key(Value, frozen=True):
     created_s: float
     expires_s: float | None = None
     revoked_s: float | None = None
+    priority: Priority = "interactive"
+    allowance: Allowance = Allowance()
 
     def valid_until_s(self) -> float:
         """Unix time."""
@@ -48,7 +50,14 @@ class Key(Value, frozen=True):
 
     @property
     def principal(self) -> Principal:
-        return Principal(tenant=self.tenant, key_id=self.id, groups=self.groups, scopes=self.scopes)
+        return Principal(
+            tenant=self.tenant,
+            key_id=self.id,
+            groups=self.groups,
+            scopes=self.scopes,
+            priority=self.priority,
+            allowance=self.allowance,
+        )
 
 
 FIELDS = Key.__struct_fields__
@@ -70,6 +79,8 @@ class Keys:
         scopes: Sequence[Scope] = ("read",),
         groups: Sequence[str] = (),
         expires_s: float | None = None,
+        priority: Priority = "interactive",
+        allowance: Allowance = Allowance(),  # noqa: B008 - frozen
     ) -> tuple[Key, str]:
         """The key's record, and the key itself, which nobody can show again."""
         token = f"{MARK}{secrets.token_urlsafe(KEY_BYTES)}"
@@ -83,10 +94,13 @@ class Keys:
             groups=tuple(groups),
             created_s=time.time(),
             expires_s=expires_s,
+            priority=priority,
+            allowance=allowance,
         )
         values = msgspec.structs.asdict(key)
         values["scopes"] = " ".join(key.scopes)
         values["groups"] = msgspec.json.encode(key.groups).decode()
+        values["allowance"] = msgspec.json.encode(key.allowance).decode()
         marks = ", ".join("?" * len(FIELDS))
         await self._database.run(
             lambda connection: connection.execute(
@@ -153,4 +167,5 @@ def _key(row: Sequence[object]) -> Key:
     values = dict(zip(FIELDS, row, strict=True))
     values["scopes"] = tuple(cast("str", values["scopes"]).split())
     values["groups"] = tuple(msgspec.json.decode(cast("str", values["groups"])))
+    values["allowance"] = msgspec.json.decode(cast("str", values["allowance"]))
     return msgspec.convert(values, Key)

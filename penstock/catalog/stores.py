@@ -7,8 +7,8 @@ import hashlib
 import secrets
 import sqlite3
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -21,12 +21,19 @@ COLUMNS = ", ".join(FIELDS)
 INSERT = f"INSERT INTO stores ({COLUMNS}) VALUES ({', '.join('?' * len(FIELDS))})"  # noqa: S608 - a constant of ours
 MINE = "tenant = ? AND deleting = 0"
 
+T = TypeVar("T")
+
 
 class Stores:
-    """The stores of all tenants; every question names the tenant. What is being deleted is gone for all of them."""
+    """The stores of all tenants; every question names the tenant. What is being deleted is gone for all of them.
+
+    `get` is asked by every search, so it remembers what it found until a store is changed. Weakness: it knows of no
+    change but those made here, which is all of them as long as one process holds the data folder.
+    """
 
     def __init__(self, *, database: Database) -> None:
         self._database = database
+        self._memory = database.stores_seen
 
     async def named(self, tenant: str, name: str, *, embedder: str, dimension: int) -> Store:
         """The tenant's oldest store of that name, or one made now; its id is the same on every machine."""
@@ -62,6 +69,10 @@ class Stores:
 
     async def get(self, tenant: str, identifier: str) -> Store:
         """By id, or by name (the oldest of that name). Raises NotFound, the same for a foreign store as for none."""
+        known = self._memory.get((tenant, identifier))
+        if known is not None:
+            return known
+        seen = self._memory.changes
 
         def work(connection: sqlite3.Connection) -> Store:
             store = _find(connection, f"{MINE} AND id = ?", (tenant, identifier)) or _find(
@@ -71,7 +82,16 @@ class Stores:
                 raise NotFound("vector store", identifier)
             return store
 
-        return await self._database.run(work)
+        store = await self._database.run(work)
+        if seen == self._memory.changes:  # else it may have been read before a change that is made already
+            self._memory.keep((tenant, identifier), store)
+        return store
+
+    async def _change(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await self._database.run(work)
+        finally:
+            self._memory.forget()
 
     async def list(self, tenant: str | None) -> list[Store]:
         """The tenant's stores, oldest first; all tenants' when None, for the process itself."""
@@ -100,12 +120,12 @@ class Stores:
             )
             return store
 
-        return await self._database.run(work)
+        return await self._change(work)
 
     async def touch(self, store_id: str) -> None:
         """The store was used now: what is to expire when left alone begins again."""
         now_s = time.time()
-        await self._database.run(
+        await self._change(
             lambda connection: connection.execute("UPDATE stores SET last_active_s = ? WHERE id = ?", (now_s, store_id))
         )
 
@@ -119,7 +139,7 @@ class Stores:
             connection.execute("UPDATE stores SET deleting = 1 WHERE id = ?", (identifier,))
             return store
 
-        return await self._database.run(work)
+        return await self._change(work)
 
     async def hidden(self) -> builtins.list[Store]:
         """Stores whose deletion has begun, of all tenants."""

@@ -18,12 +18,21 @@ from penstock.assemble import CATALOG_FILE
 from penstock.catalog.database import Database
 from penstock.catalog.keys import SCOPES, Key, Keys, Scope, read_secret
 from penstock.cli.session import Session
+from penstock.core.types import Allowance, Priority
 
 DAY_S = 86_400.0
 
 
 async def create(
-    session: Session, *, name: str, tenant: str, scope: Scope, groups: list[str], expires_days: float | None
+    session: Session,
+    *,
+    name: str,
+    tenant: str,
+    scope: Scope,
+    groups: list[str],
+    expires_days: float | None,
+    priority: Priority = "interactive",
+    allowance: Allowance = Allowance(),  # noqa: B008 - frozen
 ) -> int:
     """Print the key: the only time that it is shown."""
     async with _keys(session) as keys:
@@ -35,6 +44,8 @@ async def create(
             scopes=SCOPES[: SCOPES.index(scope) + 1],
             groups=groups,
             expires_s=None if expires_days is None else time.time() + expires_days * DAY_S,
+            priority=priority,
+            allowance=allowance,
         )
     sys.stdout.write(f"{token}\n")
     sys.stderr.write("Keep it now: it cannot be shown again. From now on every request needs a key.\n")
@@ -48,7 +59,7 @@ async def show(session: Session, *, as_json: bool) -> int:
     if as_json:
         sys.stdout.write(json.dumps([_row(key) for key in every], indent=2) + "\n")
         return 0
-    table = Table("id", "prefix", "name", "tenant", "scopes", "groups", "made", "state")
+    table = Table("id", "prefix", "name", "tenant", "scopes", "groups", "priority", "made", "state")
     for key in every:
         row = _row(key)
         table.add_row(*(str(row[column]) for column in row))
@@ -92,6 +103,7 @@ def _row(key: Key) -> dict[str, str]:
         "tenant": key.tenant,
         "scopes": " ".join(key.scopes),
         "groups": " ".join(key.groups),
+        "priority": key.priority,
         "made": _day(key.created_s),
         "state": _state(key),
     }

@@ -21,6 +21,7 @@ from penstock.cli import ask, bench, doctor, engines, ingest, keys, serve, show
 from penstock.cli.session import Session
 from penstock.config import Loaded, load_settings
 from penstock.core.errors import BadSetting, InvalidRequest, PenstockError, Setup
+from penstock.core.types import Allowance, Priority
 from penstock.telemetry.log import configure_logging
 
 app = typer.Typer(
@@ -159,13 +160,20 @@ def config_show(data: Data = None, config: Config = None, as_json: Json = False)
     _run(lambda: show.settings(session, as_json=as_json))
 
 
+PER_MINUTE = typer.Option(min=0.001, help="A limit of its own; else that of the settings.")
+
+
 @keys_app.command("create")
-def keys_create(
+def keys_create(  # noqa: PLR0917 - one for each option
     name: Annotated[str, typer.Option("--name", help="What it is for.")] = "",
     tenant: Annotated[str, typer.Option("--tenant", help="Whose stores and files it sees.")] = "default",
     scope: Annotated[Scope, typer.Option("--scope", help="The most it may do.")] = "read",
     group: Annotated[list[str] | None, typer.Option("--group", help="Sees its documents too.")] = None,
     expires_days: Annotated[float | None, typer.Option("--expires-days", min=0, help="Ends by itself.")] = None,
+    priority: Annotated[Priority, typer.Option("--priority", help="How urgent its requests are.")] = "interactive",
+    requests_per_minute: Annotated[float | None, PER_MINUTE] = None,
+    tokens_per_minute: Annotated[float | None, PER_MINUTE] = None,
+    streams: Annotated[int | None, typer.Option("--streams", min=1, help="Streams open at the same time.")] = None,
     data: Data = None,
     config: Config = None,
 ) -> None:
@@ -175,7 +183,17 @@ def keys_create(
     """
     session = _session(data, config)
     groups = group or []
-    made = keys.create(session, name=name, tenant=tenant, scope=scope, groups=groups, expires_days=expires_days)
+    allowance = Allowance(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute, streams=streams)
+    made = keys.create(
+        session,
+        name=name,
+        tenant=tenant,
+        scope=scope,
+        groups=groups,
+        expires_days=expires_days,
+        priority=priority,
+        allowance=allowance,
+    )
     _run(lambda: uvloop.run(made))
 
 

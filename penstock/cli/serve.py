@@ -69,6 +69,7 @@ async def _serve(session: Session, *, paths: list[Path], store_name: str, open_p
                 ranking=penstock.ranking,
                 pressure=penstock.pressure,
                 kept=penstock.kept,
+                limiter=penstock.limiter,
             )
             server = make_server(app=app, settings=settings, readiness=readiness)
             worker = UploadWorker(work=penstock.uploads.work)

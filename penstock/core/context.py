@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
 from penstock.core.errors import DeadlineExceeded
 from penstock.core.types import Principal
-
-Priority = Literal["interactive", "batch", "ingestion"]
+from penstock.core.types import Priority as Priority  # noqa: PLC0414 - where callers of contexts look for it
 
 
 class Clock(Protocol):

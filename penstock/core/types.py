@@ -32,6 +32,17 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 # --- who asks -----------------------------------------------------------------
 
+Priority = Literal["interactive", "batch", "ingestion"]
+"""How urgent a call is. It comes with the key, and nothing in a request raises it."""
+
+
+class Allowance(Value, frozen=True):
+    """What a key may use; None: what the settings give to every key."""
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    streams: int | None = None
+
 
 class Principal(Value, frozen=True):
     """Who calls. Everything a caller may see is inside `tenant`."""
@@ -40,6 +51,8 @@ class Principal(Value, frozen=True):
     key_id: str = ""
     groups: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ("read", "write", "admin")
+    priority: Priority = "interactive"
+    allowance: Allowance = Allowance()
 
 
 # --- documents ----------------------------------------------------------------

@@ -41,6 +41,7 @@ class Permit:
         "_context",
         "_state",
         "_timer",
+        "_told",
         "cost",
         "future",
         "latest_s",
@@ -55,6 +56,7 @@ class Permit:
         self._state: Literal["new", "waiting", "held", "over"] = "new"
         self._began_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._told = False
         self.cost = cost
         self.service_s = service_s
         self.tenant = context.principal.tenant
@@ -103,6 +105,13 @@ class Permit:
         if self.future is not None and self.future.done() and not self.future.cancelled():
             self.future.exception()  # Seen: a refusal that came in the same turn is nobody's loss.
 
+    def responded(self) -> None:
+        """The work has begun to answer: the limit follows the time until now, and not how long the answer is."""
+        if self._state == "held" and not self._told:
+            self._told = True
+            admission = self._admission
+            admission.limit.observe(admission.clock.now_s() - self._began_s, admission.in_flight)
+
     def give_back(self, error: BaseException | None = None) -> None:
         """Leave before the block ends, for example when a stream's last byte is out. Later calls do nothing."""
         if self._state != "held":
@@ -110,7 +119,7 @@ class Permit:
         self._state = "over"
         admission = self._admission
         if error is None:
-            admission.give_back(admission.clock.now_s() - self._began_s)
+            admission.give_back(admission.clock.now_s() - self._began_s, is_told=self._told)
         else:
             if isinstance(error, DeadlineExceeded | TimeoutError):
                 admission.limit.dropped()
@@ -186,30 +195,24 @@ class Admission:
         context = permit._context  # noqa: SLF001 - a permit is this class's own record
         if now_s >= context.deadline_s:
             raise DeadlineExceeded(stage=self.name)
-        if self._in_flight < self._places(permit.priority) and not self._is_outranked(permit.priority):
+        if self.has_room(permit.priority):
             self._in_flight += 1
             return True
-        wait_s = self._longest_wait(permit.priority)
-        service_s = self.service.quantile(0.5) if permit.service_s is None else permit.service_s
-        permit.latest_s = min(now_s + wait_s, context.deadline_s - service_s)
-        ahead = self._queue.ahead_of_next(permit.tenant, permit.priority)
-        predicted_s = (ahead + 1) * self.service.mean() / max(1, self._places(permit.priority))
-        if now_s + predicted_s > permit.latest_s:
-            raise self._refusal("The wait would be too long.")
+        permit.latest_s = self._latest(permit.tenant, permit.priority, context.deadline_s, permit.service_s, now_s)
         if len(self._queue) >= self._max_waiting:
             other = self._queue.gives_way_to(permit.tenant, permit.priority)
-            if other is None:
-                raise self._refusal("The queue is full.")
+            assert other is not None, "_latest has refused"
             self._queue.remove(other)
             other.refuse(RateLimited("Others wait too.", retry_after_s=self.retry_after_s()))
         self._queue.push(permit)
         return False
 
-    def give_back(self, duration_s: float | None) -> None:
+    def give_back(self, duration_s: float | None, *, is_told: bool = False) -> None:
         """A place is free. `duration_s` is None for work that did not succeed: it says nothing of the service."""
         if duration_s is not None:
             self.service.observe(duration_s)
-            self.limit.observe(duration_s, self._in_flight)
+            if not is_told:
+                self.limit.observe(duration_s, self._in_flight)
         self._in_flight -= 1
         if len(self._queue):
             self._serve()
@@ -225,6 +228,29 @@ class Admission:
             permit.refuse(self._refusal("No place came free in time."))
 
     # --- decisions -----------------------------------------------------------------------
+
+    def has_room(self, priority: Priority) -> bool:
+        """Whether one of `priority` would come in at once."""
+        return self._in_flight < self._places(priority) and not self._is_outranked(priority)
+
+    def check(self, tenant: str, priority: Priority, *, deadline_s: float) -> None:
+        """Raise what `admit` would raise now: to refuse somebody before his request has been read."""
+        if not self.has_room(priority):
+            self._latest(tenant, priority, deadline_s, None, self.clock.now_s())
+
+    def _latest(
+        self, tenant: str, priority: Priority, deadline_s: float, service_s: float | None, now_s: float
+    ) -> float:
+        """Until when it makes sense to wait. Raises Overloaded when it does not even begin to."""
+        if service_s is None:
+            service_s = self.service.quantile(0.5)
+        latest_s = min(now_s + self._longest_wait(priority), deadline_s - service_s)
+        ahead = self._queue.ahead_of_next(tenant, priority)
+        if now_s + (ahead + 1) * self.service.mean() / self._places(priority) > latest_s:
+            raise self._refusal("The wait would be too long.")
+        if len(self._queue) >= self._max_waiting and self._queue.gives_way_to(tenant, priority) is None:
+            raise self._refusal("The queue is full.")
+        return latest_s
 
     def _places(self, priority: Priority) -> int:
         """How many may be inside for one of `priority` to come in too. At least one, or it would never run."""

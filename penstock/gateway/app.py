@@ -14,6 +14,8 @@ from penstock.catalog.responses import KeptResponses
 from penstock.config import Settings
 from penstock.core.ports import Tokenizer
 from penstock.flow.pressure import Pressure
+from penstock.flow.ratelimit.local import LocalLimiter
+from penstock.flow.ratelimit.quota import RateLimiter
 from penstock.gateway.auth import Authenticator, Loopback
 from penstock.gateway.directory import FileLedger, StoreCatalog
 from penstock.gateway.doors import make_doors
@@ -22,6 +24,7 @@ from penstock.gateway.errors import Translated
 from penstock.gateway.observe import Observed
 from penstock.gateway.openapi import describe
 from penstock.gateway.operation import Call, Operation
+from penstock.gateway.quotas import Quotas
 from penstock.gateway.readiness import Readiness
 from penstock.gateway.reply import Reply
 from penstock.gateway.routes.chat import Chat
@@ -39,6 +42,7 @@ from penstock.gateway.routes.uploads import UploadsInParts
 from penstock.gateway.routes.vector_store_changes import VectorStoreChanges
 from penstock.gateway.routes.vector_store_files import VectorStoreFiles
 from penstock.gateway.routes.vector_stores import VectorStores
+from penstock.gateway.routing import Table
 from penstock.pipeline.question import QuestionPipeline
 from penstock.pipeline.ranking import Ranking
 from penstock.pipeline.uploads import Uploads
@@ -56,6 +60,7 @@ def create_app(
     settings: Settings,
     readiness: Readiness,
     authenticator: Authenticator | None = None,
+    limiter: RateLimiter | None = None,
     uploads: Uploads | None = None,
     tokenizer: Tokenizer | None = None,
     engines: Engines | None = None,
@@ -65,9 +70,10 @@ def create_app(
 ) -> Starlette:
     """The gateway over what was assembled. Opens and closes nothing: whoever made the parts does.
 
-    Without an authenticator it trusts whoever reaches the loopback, so serve it nowhere else. With `uploads`
-    and the encoder's `tokenizer` files can be uploaded and texts embedded; with `engines` they can be operated; with a
-    `ranking` texts are put in order; with `kept` there is /v1/responses. `pressure` is told of the doors.
+    Without an authenticator it trusts whoever reaches the loopback, so serve it nowhere else; without a `limiter`
+    quotas are counted in this process. With `uploads` and the encoder's `tokenizer` files can be uploaded and texts
+    embedded; with `engines` they can be operated; with a `ranking` texts are put in order; with `kept` there is
+    /v1/responses. `pressure` is told of the doors.
     """
     operations = [
         *Chat(questions=questions, stores=stores, metrics=metrics).operations(),
@@ -91,11 +97,12 @@ def create_app(
     doors = make_doors(settings=settings.flow, metrics=metrics)
     if pressure is not None:
         doors.press(pressure)
+    quotas = Quotas(settings=settings.limits, limiter=limiter or LocalLimiter())
     app = Starlette(
         routes=[
             Route(
                 operation.path,
-                Endpoint(operation=operation, authenticator=who, settings=settings.server, doors=doors),
+                Endpoint(operation=operation, authenticator=who, settings=settings.server, doors=doors, quotas=quotas),
                 methods=[operation.method],
                 name=operation.name,
             )
@@ -105,7 +112,7 @@ def create_app(
     app.router.redirect_slashes = False  # a path is right or wrong; redirects lose bodies
     # Every answer has an id and is counted, also one that says what went wrong. Starlette's own two layers are left
     # out: Translated does what they do, and in our shape.
-    app.middleware_stack = Observed(Translated(app.router), metrics)
+    app.middleware_stack = Observed(Translated(Table(router=app.router)), metrics)
     return app
 
 

@@ -1,10 +1,12 @@
-"""Where requests are let in or turned away: one door for searches, one for answers.
+"""Where requests are let in or turned away: one door for searches, one for answers. Both follow measured latency.
 
-A search takes about as long as any other, so its door follows the measured latency. Answers take from milliseconds
-(quoted sentences) to a minute (a long answer of a language model), from which nothing can be learned; their door has a
-fixed number of places, and engines have limits of their own behind it.
+A search takes about as long as any other. Answers take from milliseconds (quoted sentences) to a minute (a long answer
+of a language model), from which nothing can be learned; so their door looks at the time until the first word, which
+grows when an engine's queue does, and how long the answer then is does not matter. It goes on counting an answer in
+until its last word, as the engine does.
 
-Weakness: a request's JSON has been read when it comes to the door; that is a few microseconds of work for the refused.
+Whoever would be refused is refused before his request's body is read (`Admission.check`); whoever may come in or wait
+takes his place when it has been read, so that a slow sender holds none.
 """
 
 from __future__ import annotations
@@ -15,15 +17,16 @@ import msgspec
 
 from penstock.config import FlowSettings
 from penstock.flow.admission import Admission
-from penstock.flow.limit import AdaptiveLimit, FixedLimit
+from penstock.flow.limit import AdaptiveLimit
 from penstock.flow.pressure import Pressure
 from penstock.telemetry.metrics import Metrics
 
 DoorName = Literal["search", "answer"]
 
-INITIAL_SEARCHES = 64
-"""Let in together before anything is known of this machine."""
+INITIAL = 64
+"""Let in together before anything is known of this machine and its engines."""
 FEWEST_SEARCHES = 16
+FEWEST_ANSWERS = 4
 
 
 class Doors(msgspec.Struct, frozen=True):
@@ -48,17 +51,18 @@ def make_doors(*, settings: FlowSettings, metrics: Metrics) -> Doors:
     """Doors as the settings want them, seen by the metrics."""
     if not settings.admission:
         return Doors(None, None)
-    searches = AdaptiveLimit(
-        initial=INITIAL_SEARCHES,
-        lowest=FEWEST_SEARCHES,
-        highest=settings.max_searches,
-        floor_s=settings.search_latency_s,
-    )
-    doors = Doors(
-        search=Admission(name="search", limit=searches, shortest_wait_s=settings.search_latency_s),
-        answer=Admission(name="answer", limit=FixedLimit(settings.max_answers), shortest_wait_s=settings.answer_wait_s),
-    )
+    searches = _limit(settings.max_searches, FEWEST_SEARCHES, settings.search_latency_s)
+    answers = _limit(settings.max_answers, FEWEST_ANSWERS, settings.answer_latency_s)
+    doors = Doors(search=_door("search", searches, settings), answer=_door("answer", answers, settings))
     for door in (doors.search, doors.answer):
         if door is not None:
             metrics.watch_door(door)
     return doors
+
+
+def _limit(highest: int, fewest: int, content_s: float) -> AdaptiveLimit:
+    return AdaptiveLimit(initial=min(INITIAL, highest), lowest=min(fewest, highest), highest=highest, floor_s=content_s)
+
+
+def _door(name: DoorName, limit: AdaptiveLimit, settings: FlowSettings) -> Admission:
+    return Admission(name=name, limit=limit, shortest_wait_s=settings.wait_s, patience_s=settings.patience_s)

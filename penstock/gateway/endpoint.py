@@ -16,31 +16,58 @@ from penstock.gateway.auth import Authenticator
 from penstock.gateway.doors import Doors
 from penstock.gateway.operation import Call, Operation
 from penstock.gateway.presence import Presence
+from penstock.gateway.quotas import Bill, Quotas
 from penstock.gateway.receive import converted, decoded, read_json_body
-from penstock.gateway.reply import Reply
+from penstock.gateway.reply import Events, Reply
 from penstock.gateway.stream import stream
+from penstock.gateway.visit import Visit
 
 ANYBODY = Principal(tenant="", scopes=())
 TIMEOUT_HEADER = b"x-request-timeout"
+STREAM_LEASE_S = 5.0
+"""A stream ends with its deadline; if this process dies, others count it out so long after that."""
 
 
 class Endpoint:
     """Serves one operation."""
 
     def __init__(
-        self, *, operation: Operation, authenticator: Authenticator, settings: ServerSettings, doors: Doors
+        self,
+        *,
+        operation: Operation,
+        authenticator: Authenticator,
+        settings: ServerSettings,
+        doors: Doors,
+        quotas: Quotas,
     ) -> None:
         self._operation = operation
         self._authenticator = authenticator
         self._settings = settings
         self._door = doors.named(operation.door)
         self._lists = _lists_of(operation.query)
+        self._quotas = quotas if operation.path.startswith("/v1/") else None
         self._decoder: msgspec.json.Decoder[Any] | None = (
             msgspec.json.Decoder(operation.body) if operation.body else None
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         principal = self._principal(scope)
+        visit = Visit()
+        bill = None if self._quotas is None else await self._quotas.enter(principal, scope, self._operation)
+        if bill is None:
+            await self._admitted(principal, scope, receive, send, None, visit)
+            return
+        try:
+            await self._admitted(principal, scope, receive, send, bill, visit)
+        finally:
+            await bill.settle(visit.tokens)
+
+    async def _admitted(
+        self, principal: Principal, scope: Scope, receive: Receive, send: Send, bill: Bill | None, visit: Visit
+    ) -> None:
+        if self._door is not None:
+            # Whoever would be refused costs no more than his head: his body is neither awaited nor read.
+            self._door.check(principal.tenant, principal.priority, deadline_s=self._deadline_s(scope))
         query = self._query(scope["query_string"])
         body: Any = None
         if self._decoder is not None:
@@ -49,8 +76,13 @@ class Endpoint:
             )
             body = decoded(self._decoder, raw)
         timeout_s = self._timeout_s(scope, body)
-        ctx = Context(principal=principal, deadline_s=MONOTONIC.now_s() + timeout_s, request_id=scope["request_id"])
-        call = Call(ctx, scope, body, query, receive if self._operation.form else None)
+        ctx = Context(
+            principal=principal,
+            deadline_s=MONOTONIC.now_s() + timeout_s,
+            request_id=scope["request_id"],
+            priority=principal.priority,
+        )
+        call = Call(ctx, scope, body, query, receive if self._operation.form else None, visit)
         if not self._operation.ends_with_caller:
             reply = await self._operation.handle(call)
             assert isinstance(reply, Reply), "what streams ends with its caller"
@@ -58,17 +90,26 @@ class Endpoint:
             return
         with Presence(receive=receive, timeout_s=timeout_s) as presence:
             if self._door is None:
-                await self._serve(call, send, presence)
+                await self._serve(call, send, presence, bill)
             else:
-                async with self._door.admit(ctx):
-                    await self._serve(call, send, presence)
+                async with self._door.admit(ctx) as visit.permit:
+                    await self._serve(call, send, presence, bill)
 
-    async def _serve(self, call: Call, send: Send, presence: Presence) -> None:
+    async def _serve(self, call: Call, send: Send, presence: Presence, bill: Bill | None) -> None:
         reply = await self._operation.handle(call)
         if isinstance(reply, Reply):
             await reply.send(send)
-        else:
-            await stream(reply, send, presence=presence, request_id=call.ctx.request_id)
+            return
+        if bill is not None:
+            await self._count_stream(bill, reply, call.ctx)
+        await stream(reply, send, presence=presence, request_id=call.ctx.request_id)
+
+    async def _count_stream(self, bill: Bill, reply: Events, ctx: Context) -> None:
+        try:
+            await bill.open_stream(ctx.request_id, lease_s=ctx.remaining_s() + STREAM_LEASE_S)
+        except BaseException:
+            await reply.chunks.aclose()
+            raise
 
     def _principal(self, scope: Scope) -> Principal:
         needed = self._operation.scope
@@ -97,6 +138,9 @@ class Endpoint:
         if self._operation.query is None:
             raise UnsupportedParameter(next(iter(values), "?"))
         return converted(values, self._operation.query)
+
+    def _deadline_s(self, scope: Scope) -> float:
+        return MONOTONIC.now_s() + self._timeout_s(scope, None)
 
     def _timeout_s(self, scope: Scope, body: Any) -> float:
         asked_s: float | None = getattr(body, "timeout", None)

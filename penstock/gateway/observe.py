@@ -6,11 +6,12 @@ import os
 import time
 from collections.abc import Awaitable
 
-from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.telemetry.metrics import Metrics
 
+EXTRA_HEADERS = "extra_headers"
+"""Where in a request's scope lie the headers that its answer will have, whatever it becomes."""
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 CLIENT_GONE = 499
 
@@ -21,9 +22,6 @@ class Observed:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
-        # Looking up labels takes a lock and builds keys; routes and statuses are few.
-        self._counters: dict[tuple[str, int], Counter] = {}
-        self._histograms: dict[str, Histogram] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -37,27 +35,22 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], NOSNIFF, (b"x-request-id", request_id.encode())]
+                extra = scope.get(EXTRA_HEADERS, ())
+                message["headers"] = [*message["headers"], *extra, NOSNIFF, (b"x-request-id", request_id.encode())]
             return send(message)
 
-        self._metrics.requests_in_flight.inc()
+        self._metrics.in_flight += 1
         began_s = time.perf_counter()
         try:
             await self._app(scope, receive, marking)
         finally:
             took_s = time.perf_counter() - began_s
-            self._metrics.requests_in_flight.dec()
+            self._metrics.in_flight -= 1
             route = scope.get("route")
             self._count(
                 getattr(route, "path", "unmatched"), CLIENT_GONE if scope.get("client_gone") else status, took_s
             )
 
     def _count(self, route: str, status: int, took_s: float) -> None:
-        counter = self._counters.get((route, status))
-        if counter is None:
-            counter = self._counters[route, status] = self._metrics.requests.labels(route, str(status))
-        histogram = self._histograms.get(route)
-        if histogram is None:
-            histogram = self._histograms[route] = self._metrics.request_seconds.labels(route)
-        counter.inc()
-        histogram.observe(took_s)
+        self._metrics.requests.add(route, str(status))
+        self._metrics.request_seconds.labels(route).observe(took_s)

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope
 from penstock.core.context import Context
 from penstock.gateway.doors import DoorName
 from penstock.gateway.reply import Events, Reply
+from penstock.gateway.visit import Visit
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -22,6 +23,7 @@ class Call(msgspec.Struct, frozen=True):
     query: Any = None
     receive: Receive | None = None
     """The body as it arrives, for operations with a `form`."""
+    visit: Visit = msgspec.field(default_factory=Visit)
 
     def path(self, name: str) -> str:
         """A piece of the path, decoded."""

@@ -8,6 +8,7 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from penstock.telemetry.engines import Engine, Engines
+from penstock.telemetry.tally import Counts, Distributions
 
 STAGE_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -92,32 +93,26 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        self.requests = Counter(
-            "penstock_requests_total", "Requests answered.", ["route", "status"], registry=self.registry
-        )
-        self.request_seconds = Histogram(
+        self.requests = Counts("penstock_requests_total", "Requests answered.", ["route", "status"])
+        self.request_seconds = Distributions(
             "penstock_request_seconds",
             "From the first byte of a request to the last of its answer.",
-            ["route"],
-            buckets=STAGE_BUCKETS_S,
-            registry=self.registry,
+            "route",
+            STAGE_BUCKETS_S,
         )
-        self.requests_in_flight = Gauge(
-            "penstock_requests_in_flight", "Requests being served now.", registry=self.registry
+        self.in_flight = 0
+        in_flight = Gauge("penstock_requests_in_flight", "Requests being served now.", registry=self.registry)
+        in_flight.set_function(lambda: self.in_flight)
+        self.stage_seconds = Distributions(
+            "penstock_stage_seconds", "Time of one stage of a question.", "stage", STAGE_BUCKETS_S
         )
-        self.stage_seconds = Histogram(
-            "penstock_stage_seconds",
-            "Time of one stage of a question.",
-            ["stage"],
-            buckets=STAGE_BUCKETS_S,
-            registry=self.registry,
-        )
+        for collector in (self.requests, self.request_seconds, self.stage_seconds):
+            self.registry.register(collector)
         self._declare_work()
         self._declare_flow()
         self._declare_generation()
 
     def _declare_work(self) -> None:
-        self._stages: dict[str, Histogram] = {}
         self.answers = Counter(
             "penstock_answers_total",
             "Answers given, by model and outcome.",
@@ -160,6 +155,11 @@ class Metrics:
             "penstock_breaker_open",
             "1 while a stage's circuit breaker refuses calls, 0.5 while it tries a few, else 0.",
             ["stage"],
+            registry=self.registry,
+        )
+        self.local_limits = Gauge(
+            "penstock_limits_local",
+            "1 while the gateways cannot count rates together, and each gives its own part.",
             registry=self.registry,
         )
         self.door = Gauge(
@@ -218,12 +218,13 @@ class Metrics:
         """Show how engines stand whenever the metrics are read."""
         self.registry.register(Engines(states))
 
+    def limits_are_local(self, value: bool) -> None:  # noqa: FBT001 - an observer of one fact
+        """Whether this gateway keeps quotas alone, because the shared counter is away."""
+        self.local_limits.set(value)
+
     def observe_stage(self, stage: str, took_s: float) -> None:
-        """Count one stage of one question. Stages are few, and looking a label up costs as much as counting."""
-        seen = self._stages.get(stage)
-        if seen is None:
-            seen = self._stages[stage] = self.stage_seconds.labels(stage)
-        seen.observe(took_s)
+        """Count one stage of one question."""
+        self.stage_seconds.labels(stage).observe(took_s)
 
     def watch_door(self, door: Door) -> None:
         """Show a door's state whenever the metrics are read."""

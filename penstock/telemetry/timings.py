@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from penstock.telemetry.metrics import Metrics
 
@@ -16,14 +15,9 @@ class Timings:
         self._metrics = metrics
         self.seconds: dict[str, float] = {}
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time the block, also when it raises."""
-        began_s = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add(name, time.perf_counter() - began_s)
+    def stage(self, name: str) -> Timed:
+        """Time a block, also when it raises."""
+        return Timed(self, name)
 
     def add(self, name: str, took_s: float) -> None:
         """Count time that was measured elsewhere."""
@@ -34,3 +28,20 @@ class Timings:
     def milliseconds(self) -> dict[str, float]:
         """For a response: by stage, in thousandths of a millisecond's precision."""
         return {name: round(seconds * 1000, 3) for name, seconds in self.seconds.items()}
+
+
+class Timed:
+    """A block whose time is added to its timings. A generator would do, at five times the price."""
+
+    __slots__ = ("_began_s", "_name", "_timings")
+
+    def __init__(self, timings: Timings, name: str) -> None:
+        self._timings, self._name = timings, name
+
+    def __enter__(self) -> None:
+        self._began_s = time.perf_counter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._timings.add(self._name, time.perf_counter() - self._began_s)

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 from penstock.catalog.database import Database
+from penstock.catalog.keys import Keys
 from penstock.catalog.ledger import Ledger
 from penstock.catalog.stores import Stores
 from penstock.core.errors import DataDamaged, NotFound
@@ -125,3 +127,38 @@ async def test_a_catalog_of_another_version_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataDamaged, match="version 99"):
         await database.start()
     await database.stop()
+
+
+async def test_a_store_that_was_asked_for_is_remembered_until_any_change(database: Database) -> None:
+    stores, others = Stores(database=database), Stores(database=database)
+    store = await stores.named("t", "docs", embedder="m", dimension=3)
+    assert await stores.get("t", "docs") == store
+
+    renamed = await others.modify("t", store.id, name="papers")
+
+    assert await stores.get("t", store.id) == renamed
+    with pytest.raises(NotFound):
+        await stores.get("t", "docs")
+    await others.hide("t", store.id)
+    with pytest.raises(NotFound):
+        await stores.get("t", store.id)
+
+
+async def test_a_catalog_of_an_older_version_is_brought_up(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.db"
+    first = files("penstock.catalog").joinpath("schema.sql").read_text(encoding="utf-8")
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        f"{first} PRAGMA user_version=1;"
+        "INSERT INTO keys (id, tenant, name, prefix, hash, scopes, groups, created_s) "
+        "VALUES ('key_1', 't', '', 'psk_', x'00', 'read', '[]', 1.0);"
+    )
+    connection.close()
+
+    database = Database(path=path)
+    await database.start()
+    (key,) = await Keys(database=database).every()
+    await database.stop()
+
+    assert key.principal.priority == "interactive"
+    assert key.principal.allowance.requests_per_minute is None

@@ -100,6 +100,7 @@ async def test_a_store_made_with_files_and_an_expiry(client: httpx.AsyncClient, 
     assert (await completed(client, f"{path}/files/{upload.json()['id']}"))["status"] == "completed"
     long_ago = "UPDATE stores SET last_active_s = 0 WHERE id = ?"
     await world._database.run(lambda connection: connection.execute(long_ago, (store["id"],)))
+    world._database.stores_seen.forget()
     assert (await client.get(path)).json()["status"] == "expired"
     refused = await client.post(f"{path}/search", json={"query": "penstock"})
     assert refused.json()["error"]["code"] == "vector_store_expired"

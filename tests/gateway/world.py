@@ -23,6 +23,7 @@ from penstock.config import (
     DegradeSettings,
     FlowSettings,
     GenerateSettings,
+    LimitSettings,
     RerankSettings,
     SearchSettings,
     ServerSettings,
@@ -33,6 +34,7 @@ from penstock.core.errors import NotFound
 from penstock.core.ports import Generator, Reranker, TextKind
 from penstock.core.types import Chunk, Delta, Entry, FileRecord, Outlook, Principal, Prompt, Store, Tier, Usage, Vectors
 from penstock.flow.pressure import Pressure
+from penstock.flow.ratelimit.quota import RateLimiter
 from penstock.gateway.app import create_app
 from penstock.gateway.auth import Authenticator
 from penstock.gateway.readiness import Readiness
@@ -160,6 +162,8 @@ class World:
         engine: Scripted | None = None,
         first: str = "extractive",
         flow: FlowSettings | None = None,
+        limits: LimitSettings | None = None,
+        limiter: RateLimiter | None = None,
         authenticator: Authenticator | None = None,
         reranker: Reranker | None = None,
         rerank: RerankSettings | None = None,
@@ -172,6 +176,7 @@ class World:
             flow=flow or FlowSettings(),
             rerank=rerank or RerankSettings(),
             degrade=degrade or DegradeSettings(),
+            limits=limits or LimitSettings(),
             server=ServerSettings(**{"example_question": "How long is the Rhine?", **server}),
         )  # type: ignore[arg-type]
         self.metrics = Metrics()
@@ -224,6 +229,7 @@ class World:
             ranking=ranking,
             pressure=self.pressure,
             kept=self.kept,
+            limiter=limiter,
         )
 
     async def start(self) -> None:

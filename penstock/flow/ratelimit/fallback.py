@@ -83,6 +83,10 @@ class FallbackLimiter:
             except StageUnavailable:
                 self._lost()
 
+    async def stop(self) -> None:
+        await self._shared.stop()
+        await self._local.stop()
+
     def _may_ask(self) -> bool:
         if not self._is_local:
             return True

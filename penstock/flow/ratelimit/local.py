@@ -76,6 +76,9 @@ class LocalLimiter:
             if account is not None:
                 account.streams.pop(stream, None)
 
+    async def stop(self) -> None:
+        """Nothing is open."""
+
     def _account(self, charge: Charge, by_request: Rate | None, by_token: Rate | None) -> _Account:
         now_s = self._clock.now_s()
         # Taken out and put back: the dict stays in the order of last use.

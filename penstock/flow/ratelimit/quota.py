@@ -91,3 +91,7 @@ class RateLimiter(Protocol):
     async def close_stream(self, charges: Sequence[Charge], stream: str) -> None:
         """Count it out. Twice, or for one that was refused, changes nothing."""
         ...
+
+    async def stop(self) -> None:
+        """Close what is open. What was counted elsewhere stays there."""
+        ...

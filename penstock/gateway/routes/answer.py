@@ -62,6 +62,11 @@ class Answer:
         if delta.finish == "error":
             raise StageUnavailable("generate", "the engine failed in the middle of its answer.")
 
+    @property
+    def tokens(self) -> int | None:
+        """What the engine has counted; None where it counts nothing."""
+        return None if self._usage is None else self._usage.prompt + self._usage.output
+
     def check_whole(self) -> None:
         """Raise StageUnavailable when the engine went silent: half an answer never looks like a whole one."""
         if self.finish is None:

@@ -14,6 +14,7 @@ from penstock.gateway.filters import read_filters
 from penstock.gateway.operation import Call, Operation
 from penstock.gateway.reply import Events, Reply
 from penstock.gateway.routes.answer import Answer, Outcome
+from penstock.gateway.visit import Visit
 from penstock.gateway.wire.chat import NEUTRAL, ChatChunk, ChatCompletion, ChatMessage, ChatRequest
 from penstock.pipeline.question import Answering, Question, QuestionPipeline
 from penstock.telemetry.metrics import Metrics
@@ -56,14 +57,14 @@ class Chat:
         answer = Answer(asked=asked, request_id=call.ctx.request_id, created=int(time.time()))
         answering = await self._ask(question, call)
         if asked.stream:
-            return Events(self._events(answer, answering))
-        async for _ in self._run(answer, answering):
+            return Events(self._events(answer, answering, call.visit))
+        async for _ in self._run(answer, answering, call.visit):
             pass
         return Reply(body=encode(answer.completion(answering)))
 
-    async def _events(self, answer: Answer, answering: Answering) -> AsyncGenerator[bytes]:
+    async def _events(self, answer: Answer, answering: Answering, visit: Visit) -> AsyncGenerator[bytes]:
         opened = False
-        async for text in self._run(answer, answering):
+        async for text in self._run(answer, answering, visit):
             if not opened:
                 opened = True
                 yield answer.opening(answering) + answer.piece(text)
@@ -72,11 +73,12 @@ class Chat:
         closing = answer.closing(answering)
         yield closing if opened else answer.opening(answering) + closing
 
-    async def _run(self, answer: Answer, answering: Answering) -> AsyncGenerator[str]:
+    async def _run(self, answer: Answer, answering: Answering, visit: Visit) -> AsyncGenerator[str]:
         """The answer's pieces of text; counted by how it ended, and stopped with its reader."""
         outcome: Outcome = "cancelled"
         try:
             async for delta in answering:
+                visit.responded()
                 answer.add(delta)
                 if delta.text:
                     yield delta.text
@@ -87,6 +89,7 @@ class Chat:
             raise
         finally:
             self._metrics.answers.labels(answering.model, outcome).inc()
+            visit.tokens = answer.tokens
             await answering.aclose()
 
     async def _question(self, call: Call, asked: ChatRequest) -> Question:

@@ -1,0 +1,70 @@
+"""From a path to its endpoint: by a table, not one pattern after another.
+
+    exact     ("GET", "/healthz")                                  the whole path
+    shaped    ("POST", 5) -> [("", "v1", "vector_stores", None, "search")]   None takes any one piece
+
+What is in neither goes to Starlette's router, which knows what else there is to say: 404, 405 with `Allow`, HEAD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+
+class Shape:
+    """A path with parameters, in its pieces."""
+
+    __slots__ = ("endpoint", "fixed", "named", "route")
+
+    def __init__(self, route: Route, endpoint: ASGIApp) -> None:
+        pieces = route.path.split("/")
+        self.route = route
+        self.endpoint = endpoint
+        self.fixed = [(place, piece) for place, piece in enumerate(pieces) if not piece.startswith("{")]
+        self.named = [(place, piece[1:-1]) for place, piece in enumerate(pieces) if piece.startswith("{")]
+
+    def takes(self, pieces: Sequence[str]) -> dict[str, str] | None:
+        """The parameters, where the path fits."""
+        for place, piece in self.fixed:
+            if pieces[place] != piece:
+                return None
+        found = {name: pieces[place] for place, name in self.named}
+        return found if all(found.values()) else None
+
+
+class Table:
+    """Routes as an ASGI application. Those that come first win, as with Starlette."""
+
+    def __init__(self, *, router: Router) -> None:
+        self._router = router
+        self._exact: dict[tuple[str, str], tuple[Route, ASGIApp]] = {}
+        self._shaped: dict[tuple[str, int], list[Shape]] = {}
+        for route in router.routes:
+            assert isinstance(route, Route)
+            for method in route.methods or ():
+                if "{" in route.path:
+                    shape = Shape(route, route.app)
+                    self._shaped.setdefault((method, len(route.path.split("/"))), []).append(shape)
+                else:
+                    self._exact.setdefault((method, route.path), (route, route.app))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method, path = scope["method"], scope["path"]
+        exact = self._exact.get((method, path))
+        if exact is not None:
+            scope["route"], endpoint = exact
+            scope["path_params"] = {}
+            await endpoint(scope, receive, send)
+            return
+        pieces = path.split("/")
+        for shape in self._shaped.get((method, len(pieces)), ()):
+            found = shape.takes(pieces)
+            if found is not None:
+                scope["route"] = shape.route
+                scope["path_params"] = found
+                await shape.endpoint(scope, receive, send)
+                return
+        await self._router(scope, receive, send)

@@ -1,0 +1,58 @@
+"""Every path goes where Starlette's own router would send it."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.exceptions import HTTPException
+from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
+
+from penstock.gateway.routing import Table
+
+PATHS = ("/healthz", "/v1/stores", "/v1/stores/{store}", "/v1/stores/{store}/search", "/v1/stores/{store}/files/{file}")
+ASKED = (
+    *PATHS,
+    "/",
+    "/v1/stores/a",
+    "/v1/stores/a/search",
+    "/v1/stores/a/files/b",
+    "/v1/stores/a/files/",
+    "/v1/stores//search",
+    "/v1/stores/",
+    "/v1//stores",
+    "/v1/stores/a b%/search",
+    "//healthz",
+    "/healthz/",
+)
+
+
+class Marks:
+    """An endpoint that notes where the request came out."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["seen"].append((scope["path_params"], type(self).__name__))
+
+
+async def outcome(app: Table | Router, method: str, path: str) -> object:
+    seen: list[object] = []
+    scope = {"type": "http", "method": method, "path": path, "root_path": "", "headers": [], "seen": seen, "app": app}
+
+    async def nothing(*_: object) -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    try:
+        await app(scope, nothing, nothing)
+    except HTTPException as error:
+        return error.status_code, error.headers
+    return seen
+
+
+@pytest.mark.parametrize("path", ASKED)
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "PUT"])
+async def test_as_the_router_would(method: str, path: str) -> None:
+    routes = [
+        Route(each, Marks(), methods=["POST"] if each.endswith("search") else ["GET", "POST"], name=each)
+        for each in PATHS
+    ]
+    router = Router(routes=routes, redirect_slashes=False)
+    assert await outcome(Table(router=router), method, path) == await outcome(router, method, path)
