@@ -15,7 +15,7 @@ import msgspec
 from penstock.bench.compare import Ratio
 from penstock.bench.figures import Slo
 from penstock.bench.trial import Trial
-from penstock.config import load_settings
+from penstock.settings import load_settings
 
 SECRET_ENDINGS = ("key", "secret", "password", "token", "dsn")
 STEADY = 1_000

@@ -19,9 +19,9 @@ from penstock import __version__
 from penstock.catalog.keys import Scope
 from penstock.cli import ask, bench, doctor, engines, ingest, keys, serve, show
 from penstock.cli.session import Session
-from penstock.config import Loaded, load_settings
 from penstock.core.errors import BadSetting, InvalidRequest, PenstockError, Setup
 from penstock.core.types import Allowance, Priority
+from penstock.settings import Loaded, load_settings
 from penstock.telemetry.log import configure_logging
 
 app = typer.Typer(

@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from penstock.assemble import Penstock
-from penstock.config import Loaded, Settings
+from penstock.config import Settings
 from penstock.core.context import Context, Priority, start_context
 from penstock.core.errors import InvalidRequest
 from penstock.core.types import Principal, Store
+from penstock.settings import Loaded
 
 OWNER = Principal()
 """Who the command line acts for: the default tenant, with every right."""

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from penstock.config import Settings, known_keys, load_settings
+from penstock.config import Settings
 from penstock.core.errors import BadSetting
+from penstock.settings import known_keys, load_settings
 
 
 def test_the_defaults_need_nothing() -> None:
