@@ -98,16 +98,21 @@ def create_app(
     if pressure is not None:
         doors.press(pressure)
     quotas = Quotas(settings=settings.limits, limiter=limiter or LocalLimiter())
+    return _served(
+        [
+            Endpoint(operation=each, authenticator=who, settings=settings.server, doors=doors, quotas=quotas)
+            for each in operations
+        ],
+        metrics,
+    )
+
+
+def _served(endpoints: Sequence[Endpoint], metrics: Metrics) -> Starlette:
     app = Starlette(
         routes=[
-            Route(
-                operation.path,
-                Endpoint(operation=operation, authenticator=who, settings=settings.server, doors=doors, quotas=quotas),
-                methods=[operation.method],
-                name=operation.name,
-            )
-            for operation in operations
-        ],
+            Route(each.operation.path, each, methods=[each.operation.method], name=each.operation.name)
+            for each in endpoints
+        ]
     )
     app.router.redirect_slashes = False  # a path is right or wrong; redirects lose bodies
     # Every answer has an id and is counted, also one that says what went wrong. Starlette's own two layers are left

@@ -40,7 +40,7 @@ class Endpoint:
         doors: Doors,
         quotas: Quotas,
     ) -> None:
-        self._operation = operation
+        self.operation = operation
         self._authenticator = authenticator
         self._settings = settings
         self._door = doors.named(operation.door)
@@ -53,7 +53,7 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         principal = self._principal(scope)
         visit = Visit()
-        bill = None if self._quotas is None else await self._quotas.enter(principal, scope, self._operation)
+        bill = None if self._quotas is None else await self._quotas.enter(principal, scope, self.operation)
         if bill is None:
             await self._admitted(principal, scope, receive, send, None, visit)
             return
@@ -82,9 +82,9 @@ class Endpoint:
             request_id=scope["request_id"],
             priority=principal.priority,
         )
-        call = Call(ctx, scope, body, query, receive if self._operation.form else None, visit)
-        if not self._operation.ends_with_caller:
-            reply = await self._operation.handle(call)
+        call = Call(ctx, scope, body, query, receive if self.operation.form else None, visit)
+        if not self.operation.ends_with_caller:
+            reply = await self.operation.handle(call)
             assert isinstance(reply, Reply), "what streams ends with its caller"
             await reply.send(send)
             return
@@ -96,7 +96,7 @@ class Endpoint:
                     await self._serve(call, send, presence, bill)
 
     async def _serve(self, call: Call, send: Send, presence: Presence, bill: Bill | None) -> None:
-        reply = await self._operation.handle(call)
+        reply = await self.operation.handle(call)
         if isinstance(reply, Reply):
             await reply.send(send)
             return
@@ -112,7 +112,7 @@ class Endpoint:
             raise
 
     def _principal(self, scope: Scope) -> Principal:
-        needed = self._operation.scope
+        needed = self.operation.scope
         try:
             principal = self._authenticator.authenticate(scope)
         except Unauthenticated:
@@ -124,7 +124,7 @@ class Endpoint:
         return principal
 
     def _query(self, query_string: bytes) -> Any:
-        if not query_string and self._operation.query is None:
+        if not query_string and self.operation.query is None:
             return None
         values: dict[str, Any] = {}
         for written, value in parse_qsl(query_string.decode("latin-1"), keep_blank_values=True):
@@ -135,9 +135,9 @@ class Endpoint:
                 raise InvalidRequest(f"'{written}' is given twice.", param=written)
             else:
                 values[written] = value
-        if self._operation.query is None:
+        if self.operation.query is None:
             raise UnsupportedParameter(next(iter(values), "?"))
-        return converted(values, self._operation.query)
+        return converted(values, self.operation.query)
 
     def _deadline_s(self, scope: Scope) -> float:
         return MONOTONIC.now_s() + self._timeout_s(scope, None)

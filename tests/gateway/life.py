@@ -33,7 +33,7 @@ class Step(NamedTuple):
 def operations_of(app: Starlette) -> list[Operation]:
     """Everything that the gateway answers and describes."""
     endpoints = [route.endpoint for route in app.routes if isinstance(route, Route)]
-    found = [endpoint._operation for endpoint in endpoints if isinstance(endpoint, Endpoint)]
+    found = [endpoint.operation for endpoint in endpoints if isinstance(endpoint, Endpoint)]
     return [operation for operation in found if operation.described]
 
 

@@ -82,7 +82,7 @@ async def test_every_route_wants_a_key_with_its_scope(guarded: Guarded) -> None:
             assert isinstance(route, Route)
             endpoint = route.endpoint
             assert isinstance(endpoint, Endpoint)
-            operation = endpoint._operation
+            operation = endpoint.operation
             path = re.sub(r"{vector_store_id}", "rivers", route.path)
             path = re.sub(r"{\w+}", "x", path)
             if operation.scope is None:

@@ -66,7 +66,7 @@ def operations(guarded: Guarded) -> list[Operation]:
     for route in guarded.world.app.routes:
         assert isinstance(route, Route)
         assert isinstance(route.endpoint, Endpoint), f"{route.path} goes round the endpoint and its checks"
-        operation = route.endpoint._operation
+        operation = route.endpoint.operation
         if operation.scope is None:
             assert operation.path in OPEN or not operation.described, f"{operation.path} is open to everybody"
         else:
