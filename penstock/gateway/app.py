@@ -21,6 +21,9 @@ from penstock.gateway.directory import FileLedger, StoreCatalog
 from penstock.gateway.doors import make_doors
 from penstock.gateway.endpoint import Endpoint
 from penstock.gateway.errors import Translated
+from penstock.gateway.mcp.endpoint import Mcp
+from penstock.gateway.mcp.resources import Resources
+from penstock.gateway.mcp.tools import Tools
 from penstock.gateway.observe import Observed
 from penstock.gateway.openapi import describe
 from penstock.gateway.operation import Call, Operation
@@ -92,11 +95,11 @@ def create_app(
         days = settings.server.keep_responses_days
         asking = Responses(questions=questions, stores=stores, kept=kept, metrics=metrics, keep_days=days)
         operations += [*asking.operations(), *ResponseHistory(kept=kept).operations()]
+    doors = make_doors(settings=settings.flow, metrics=metrics, pressure=pressure)
+    if uploads is not None:
+        operations += _mcp(Tools(questions=questions, stores=stores, doors=doors, metrics=metrics), uploads)
     operations.append(_description(operations))
     who = authenticator or Loopback()
-    doors = make_doors(settings=settings.flow, metrics=metrics)
-    if pressure is not None:
-        doors.press(pressure)
     quotas = Quotas(settings=settings.limits, limiter=limiter or LocalLimiter())
     return _served(
         [
@@ -119,6 +122,10 @@ def _served(endpoints: Sequence[Endpoint], metrics: Metrics) -> Starlette:
     # out: Translated does what they do, and in our shape.
     app.middleware_stack = Observed(Translated(Table(router=app.router)), metrics)
     return app
+
+
+def _mcp(tools: Tools, uploads: Uploads) -> list[Operation]:
+    return Mcp(tools=tools, resources=Resources(uploads=uploads)).operations()
 
 
 def _uploading(uploads: Uploads, settings: Settings, tokenizer: Tokenizer) -> list[Operation]:

@@ -40,15 +40,9 @@ class Doors(msgspec.Struct, frozen=True):
             return None
         return self.search if name == "search" else self.answer
 
-    def press(self, pressure: Pressure) -> None:
-        """Let full doors count as pressure."""
-        for door in (self.search, self.answer):
-            if door is not None:
-                pressure.watch(door.name, door.pressure)
 
-
-def make_doors(*, settings: FlowSettings, metrics: Metrics) -> Doors:
-    """Doors as the settings want them, seen by the metrics."""
+def make_doors(*, settings: FlowSettings, metrics: Metrics, pressure: Pressure | None = None) -> Doors:
+    """Doors as the settings want them, seen by the metrics; full ones count as `pressure`."""
     if not settings.admission:
         return Doors(None, None)
     searches = _limit(settings.max_searches, FEWEST_SEARCHES, settings.search_latency_s)
@@ -57,6 +51,8 @@ def make_doors(*, settings: FlowSettings, metrics: Metrics) -> Doors:
     for door in (doors.search, doors.answer):
         if door is not None:
             metrics.watch_door(door)
+            if pressure is not None:
+                pressure.watch(door.name, door.pressure)
     return doors
 
 
