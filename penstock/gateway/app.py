@@ -37,6 +37,7 @@ from penstock.gateway.routes.file_batches import FileBatches
 from penstock.gateway.routes.files import Files
 from penstock.gateway.routes.models import Models
 from penstock.gateway.routes.page import Page
+from penstock.gateway.routes.reference import Reference
 from penstock.gateway.routes.rerank import Rerank
 from penstock.gateway.routes.response_history import ResponseHistory
 from penstock.gateway.routes.responses import Responses
@@ -84,6 +85,7 @@ def create_app(
         *Models(router=questions.router).operations(),
         *Service(metrics=metrics, readiness=readiness).operations(),
         *Page(example=settings.server.example_question).operations(),
+        *Reference().operations(),
     ]
     if uploads is not None and tokenizer is not None:
         operations += _uploading(uploads, settings, tokenizer)

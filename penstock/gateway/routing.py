@@ -3,7 +3,8 @@
     exact     ("GET", "/healthz")                                  the whole path
     shaped    ("POST", 5) -> [("", "v1", "vector_stores", None, "search")]   None takes any one piece
 
-What is in neither goes to Starlette's router, which knows what else there is to say: 404, 405 with `Allow`, HEAD.
+What is in neither goes to Starlette's router: paths whose last parameter takes the rest, and what else there is to
+say: 404, 405 with `Allow`, HEAD.
 """
 
 from __future__ import annotations
@@ -44,6 +45,8 @@ class Table:
         self._shaped: dict[tuple[str, int], list[Shape]] = {}
         for route in router.routes:
             assert isinstance(route, Route)
+            if ":path}" in route.path:
+                continue  # takes any number of pieces: the router's
             for method in route.methods or ():
                 if "{" in route.path:
                     shape = Shape(route, route.app)

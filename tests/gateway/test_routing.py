@@ -9,11 +9,20 @@ from starlette.types import Receive, Scope, Send
 
 from penstock.gateway.routing import Table
 
-PATHS = ("/healthz", "/v1/stores", "/v1/stores/{store}", "/v1/stores/{store}/search", "/v1/stores/{store}/files/{file}")
+PATHS = (
+    "/healthz",
+    "/v1/stores",
+    "/v1/stores/{store}",
+    "/v1/stores/{store}/search",
+    "/v1/stores/{store}/files/{file}",
+    "/v1/models/{model:path}",
+)
 ASKED = (
     *PATHS,
     "/",
     "/v1/stores/a",
+    "/v1/models/a",
+    "/v1/models/a/b",
     "/v1/stores/a/search",
     "/v1/stores/a/files/b",
     "/v1/stores/a/files/",

@@ -1,40 +1,14 @@
-"""The page at `/` and the API's description: static, made once."""
+"""The page at `/`: static, made once."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
 from html import escape
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 
-from penstock.core.errors import NotFound
+from penstock.gateway.assets import INDEX, KINDS, Assets
 from penstock.gateway.operation import Call, Operation
-from penstock.gateway.reply import Headers, Reply
+from penstock.gateway.reply import Reply
 from penstock.gateway.wire.base import Asked
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'; trusted-types 'none'"
-)
-SAFE: Headers = (
-    (b"content-security-policy", POLICY.encode()),
-    (b"referrer-policy", b"no-referrer"),
-    # A look-up of a link's host would already carry what an answer put into its name.
-    (b"x-dns-prefetch-control", b"off"),
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
-    (b"cache-control", b"no-cache"),
-)
-KINDS = {
-    "html": "text/html; charset=utf-8",
-    "css": "text/css; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
-    "svg": "image/svg+xml",
-}
-INDEX = "index.html"
 NO_EXAMPLE = b'data-example=""'
 
 
@@ -45,16 +19,10 @@ class PageQuery(Asked, frozen=True):
 
 
 class Page:
-    """Files out of the package, held in memory: `index.html` at `/`, the others below `/ui/`.
-
-    `example` is filled in as the first question.
-    """
+    """`index.html` at `/`, the others below `/ui/`. `example` is filled in as the first question."""
 
     def __init__(self, *, example: str) -> None:
-        bodies = dict(bodies_of(files("penstock.gateway") / "ui"))
-        assert NO_EXAMPLE in bodies[INDEX]
-        bodies[INDEX] = bodies[INDEX].replace(NO_EXAMPLE, f'data-example="{escape(example)}"'.encode())
-        self._replies = {name: _asset(body, KINDS[name.rpartition(".")[2]]) for name, body in bodies.items()}
+        self._assets = Assets("ui", index=lambda body: _with_example(body, example))
 
     def operations(self) -> list[Operation]:
         return [
@@ -82,29 +50,12 @@ class Page:
         ]
 
     async def index(self, call: Call) -> Reply:
-        return self._reply(INDEX, call)
+        return self._assets.reply(INDEX, call)
 
     async def piece(self, call: Call) -> Reply:
-        return self._reply(call.path("name"), call)
-
-    def _reply(self, name: str, call: Call) -> Reply:
-        if name not in self._replies:
-            raise NotFound("piece of the page", name)
-        reply, tag = self._replies[name]
-        if any(header == b"if-none-match" and value == tag for header, value in call.scope["headers"]):
-            return Reply(body=b"", status=304, headers=reply.headers)
-        return reply
+        return self._assets.reply(call.path("name"), call)
 
 
-def bodies_of(folder: Traversable, above: str = "") -> Iterator[tuple[str, bytes]]:
-    """Every file below the folder, by its path in there."""
-    for entry in folder.iterdir():
-        if entry.is_dir():
-            yield from bodies_of(entry, f"{above}{entry.name}/")
-        elif entry.name.rpartition(".")[2] in KINDS:
-            yield f"{above}{entry.name}", entry.read_bytes()
-
-
-def _asset(body: bytes, kind: str) -> tuple[Reply, bytes]:
-    tag = b'"%b"' % hashlib.sha256(body).hexdigest()[:16].encode()
-    return Reply(body=body, headers=((b"content-type", kind.encode()), (b"etag", tag), *SAFE)), tag
+def _with_example(body: bytes, example: str) -> bytes:
+    assert NO_EXAMPLE in body
+    return body.replace(NO_EXAMPLE, f'data-example="{escape(example)}"'.encode())
