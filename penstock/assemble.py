@@ -38,6 +38,8 @@ from penstock.pipeline.ranking import Ranking
 from penstock.pipeline.recovery import recover
 from penstock.pipeline.reorder import Reorder
 from penstock.pipeline.uploads import Uploads
+from penstock.queue.build import make_queue
+from penstock.queue.sqlite import SqliteQueue
 from penstock.rerank.build import RerankStage
 from penstock.rerank.similarity import SimilarityReranker
 from penstock.search.batched import BatchedIndex
@@ -78,15 +80,20 @@ class Penstock:
             embedder=self.encoder, max_tokens=settings.embed.batch_tokens, observe=self.metrics.observe_batch
         )
         self.indexes = IndexDirectory(open_index=self._index_of)
+        self.queue = make_queue(settings=settings.queue, environ=environ, database=self._database)
         self.uploads = Uploads(
             folder=folder,
             database=self._database,
+            queue=self.queue,
             indexes=self.indexes,
             embedder=self.embedder,
             make_reader=lambda: FileReader(settings=settings.ingest, tokenizer=self.encoder.tokenizer),
             metrics=self.metrics,
             max_bytes=settings.ingest.max_file_bytes,
             min_free_bytes=settings.search.min_free_bytes,
+            max_backlog=settings.queue.max_backlog,
+            lease_s=settings.queue.lease_s,
+            parallel_parses=2 * settings.ingest.parse_workers,
         )
         self.generation = Generation(
             settings=settings.generate,
@@ -150,6 +157,8 @@ class Penstock:
                 ctx = start_context(principal=Principal(tenant=store.tenant), timeout_s=RECOVERY_TIMEOUT_S)
                 await recover(store, index, self.ledger, ctx)
             await self.uploads.start_after_stores()
+            if isinstance(self.queue, SqliteQueue):
+                await self.queue.release()  # this process has the folder alone: whoever leased something here has ended
         finally:
             await loading
         await self.generation.start()
@@ -223,7 +232,7 @@ class Penstock:
     async def dump(self, store: Store) -> AsyncIterator[str]:
         """The store's ledger and index as JSON lines in canonical order, without times."""
         for record in await self.ledger.all(store.id):
-            record = msgspec.structs.replace(record, created_s=0.0, updated_s=0.0, attempts=0)  # noqa: PLW2901 - without what differs between runs
+            record = msgspec.structs.replace(record, created_s=0.0, updated_s=0.0, attempts=0, worker="")  # noqa: PLW2901 - without what differs between runs
             yield msgspec.json.encode(record).decode()
         index = await self.indexes.of(store)
         assert isinstance(index, BatchedIndex), "the embedded index is the only one that is assembled here"

@@ -240,6 +240,36 @@ class IngestSettings(Section, frozen=True):
     """A process of its own for small text and Markdown files too. Some milliseconds more for each."""
 
 
+class QueueSettings(Section, frozen=True):
+    """How uploaded files come to the workers that read them."""
+
+    backend: Literal["sqlite", "nats", "rabbitmq", "redis"] = "sqlite"
+    """sqlite: in the catalog, no other service; workers beside the server ask it over HTTP. The others are brokers."""
+    url: str = ""
+    """The broker's, without a password: nats://host:4222, amqp://host:5672/vhost, redis://host:6379/0."""
+    url_env: str = ""
+    """Instead of `url`: the environment variable that holds it, with its password."""
+    name: str = "penstock"
+    """Begins the names of streams and queues at the broker; servers that share a broker need different ones."""
+    lease_s: Annotated[float, Meta(ge=1)] = 30.0
+    """A worker that is not heard of for so long is given up, and its files go to others."""
+    inside_workers: Annotated[int, Meta(ge=0, le=16)] = 2
+    """Groups of files that the server itself works on at once; 0: only workers beside it do."""
+    max_backlog: PositiveInt = 100_000
+    """While so many files wait, no more are accepted: 503 with Retry-After."""
+
+
+class WorkerSettings(Section, frozen=True):
+    """A worker beside the server (`penstock worker`)."""
+
+    server: str = "http://127.0.0.1:8000"
+    """The server that it works for."""
+    key_env: str = "PENSTOCK_API_KEY"
+    """The environment variable that holds its API key, which needs the scope `worker`."""
+    groups: Annotated[int, Meta(ge=1, le=16)] = 2
+    """Groups of files that it works on at once."""
+
+
 class FlowSettings(Section, frozen=True):
     """How many requests are served at once, and who waits."""
 
@@ -304,3 +334,5 @@ class Settings(Section, frozen=True):
     degrade: DegradeSettings = DegradeSettings()
     generate: GenerateSettings = GenerateSettings()
     extractive: ExtractiveSettings = ExtractiveSettings()
+    queue: QueueSettings = QueueSettings()
+    worker: WorkerSettings = WorkerSettings()

@@ -17,6 +17,7 @@ from penstock.ingest.chunk import chunk_document, embedding_text
 from penstock.pipeline.directory import IndexDirectory
 from penstock.pipeline.recovery import recover
 from penstock.pipeline.uploads import Uploads
+from penstock.queue.sqlite import SqliteQueue
 from penstock.search.edge import EdgeIndex
 from penstock.telemetry.metrics import Metrics
 from tests.hashing import DIMENSION, HashingEmbedder, WordTokenizer
@@ -89,6 +90,8 @@ class Parts(Uploads):
         super().__init__(
             folder=folder,
             database=self.database,
+            queue=SqliteQueue(database=self.database, now_s=lambda: self.now_s),
+            lease_s=1.0,
             indexes=IndexDirectory(open_index=self._index_of),
             embedder=HashingEmbedder(),
             make_reader=lambda: self.reader,
@@ -105,6 +108,7 @@ class Parts(Uploads):
         for store in await self.stores.list(None):
             await recover(store, await self.indexes.of(store), self.ledger, context(store.tenant))
         await self.start_after_stores()
+        await self.queue.release()
         self.now_s = 4e9  # whatever waits is due
 
     async def stop(self) -> None:
@@ -124,10 +128,15 @@ class Parts(Uploads):
         wanted = Wanted(file_id=file.id, **how)  # type: ignore[arg-type]
         return await self.attaching.attach(store, wanted, model="hashing-64")
 
+    async def step(self) -> bool:
+        """What waits is carried to the queue, and one group of it is done."""
+        await self.outbox.carry()
+        return await self.work.step()
+
     async def work_off(self, at_most: int = 50) -> None:
         for _ in range(at_most):
-            if not await self.work.step():
-                if await self.attachments.next_due_s() is None:
+            if not await self.step():
+                if await self.jobs.next_due_s() is None:
                     return
                 self.now_s += 1_000.0
         raise AssertionError("the work does not end")
@@ -140,7 +149,7 @@ class Parts(Uploads):
     async def states(self, store: Store) -> dict[str, str]:
         return {record.filename: record.status for record in await self.ledger.all(store.id)}
 
-    async def jobs(self) -> int:
+    async def count_jobs(self) -> int:
         return await self.database.run(lambda c: int(c.execute("SELECT count(*) FROM jobs").fetchone()[0]))
 
     def _index_of(self, store: Store) -> EdgeIndex:

@@ -16,14 +16,13 @@ import msgspec
 
 from penstock.catalog.database import Database
 from penstock.catalog.files import one_file
+from penstock.catalog.jobs import add, drop_done
 from penstock.catalog.ledger import UPSERT, record_of, stamped
-from penstock.catalog.listing import AT_REST, READ, Page, one_row, page_of
+from penstock.catalog.listing import READ, Page, one_row, page_of
 from penstock.core.errors import Conflict, NotFound
 from penstock.core.types import AttributeValue, FileRecord, FileStatus, Value
 
 SETTLED: frozenset[FileStatus] = frozenset({"completed", "failed", "cancelled"})
-OF_JOB = "store_id = jobs.store_id AND file_id = jobs.file_id"
-MAX_TRIES = 5
 
 
 class Wanted(Value, frozen=True):
@@ -42,17 +41,6 @@ class Batch(Value, frozen=True):
     store_id: str
     cancelled: bool
     created_s: float
-
-
-class Claim(Value, frozen=True):
-    """Rows of one store to be worked on together; `tries` counts those that went wrong before."""
-
-    store_id: str
-    tenant: str
-    records: tuple[FileRecord, ...]
-    contents: tuple[str, ...]
-    """Their SHA-256."""
-    tries: int
 
 
 class Attachments:
@@ -112,7 +100,7 @@ class Attachments:
             waiting = f"UPDATE store_files SET status = 'cancelled', updated_s = ? WHERE status = 'queued' AND {mine}"  # noqa: S608 - constants of ours
             connection.execute(waiting, (time.time(), batch_id))
             connection.execute("UPDATE batches SET cancelled = 1 WHERE id = ?", (batch_id,))
-            _drop_done(connection)
+            drop_done(connection)
             return msgspec.structs.replace(batch, cancelled=True)
 
         return await self._database.run(work)
@@ -202,58 +190,6 @@ class Attachments:
             )
         )
 
-    # --- working --------------------------------------------------------------------------
-
-    async def reopen(self) -> int:
-        """At the start, after recovery: what a crash left half done waits again. Returns how many wait."""
-
-        def work(connection: sqlite3.Connection) -> int:
-            _drop_done(connection)
-            connection.execute(
-                "UPDATE store_files SET status = 'queued' "
-                "WHERE (store_id, file_id) IN (SELECT store_id, file_id FROM jobs)"
-            )
-            return int(connection.execute("SELECT count(*) FROM jobs").fetchone()[0])
-
-        return await self._database.run(work)
-
-    async def claim(self, *, now_s: float, limit: int) -> Claim | None:
-        """Take work that is due, of one store and in one way: several files, or one that went wrong before."""
-        return await self._database.run(lambda connection: _claim(connection, now_s, limit))
-
-    async def next_due_s(self) -> float | None:
-        """When something that waits is due; None when nothing waits."""
-
-        def work(connection: sqlite3.Connection) -> float | None:
-            due_s: float | None = connection.execute("SELECT min(due_s) FROM jobs").fetchone()[0]
-            return due_s
-
-        return await self._database.run(work)
-
-    async def put_back(
-        self, store_id: str, file_ids: Sequence[str], *, due_s: float, counted: bool, error: str = ""
-    ) -> None:
-        """Those of the rows that are not at rest wait again, or fail after `MAX_TRIES`; the others have no job more."""
-
-        def work(connection: sqlite3.Connection) -> None:
-            _drop_done(connection)
-            for file_id in file_ids:
-                key = (store_id, file_id)
-                job = connection.execute("SELECT tries FROM jobs WHERE store_id = ? AND file_id = ?", key).fetchone()
-                if job is None:
-                    continue
-                tries = job[0] + int(counted)
-                record = msgspec.structs.replace(one_row(connection, *key), status="queued", error=error)
-                if tries >= MAX_TRIES:
-                    record = msgspec.structs.replace(record, status="failed", reason="internal")
-                connection.executemany(UPSERT, stamped([record]))
-                connection.execute(
-                    "UPDATE jobs SET due_s = ?, tries = ? WHERE store_id = ? AND file_id = ?", (due_s, tries, *key)
-                )
-            _drop_done(connection)
-
-        await self._database.run(work)
-
 
 def _attach(connection: sqlite3.Connection, tenant: str, store_id: str, wanted: Sequence[Wanted]) -> list[FileRecord]:
     if not connection.execute(
@@ -284,10 +220,7 @@ def _attach(connection: sqlite3.Connection, tenant: str, store_id: str, wanted: 
             )
     rows = stamped(fresh)
     connection.executemany(UPSERT, rows)
-    connection.executemany(
-        "INSERT INTO jobs (store_id, file_id, due_s) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        [(store_id, record.file_id, time.time()) for record in fresh],
-    )
+    add(connection, [(store_id, record.file_id) for record in fresh], now_s=time.time())
     return [one_row(connection, store_id, item.file_id) for item in wanted]
 
 
@@ -315,44 +248,3 @@ def _batch(connection: sqlite3.Connection, store_id: str, batch_id: str) -> Batc
     if row is None:
         raise NotFound("file batch", batch_id)
     return Batch(id=batch_id, store_id=store_id, cancelled=bool(row[0]), created_s=row[1])
-
-
-def _drop_done(connection: sqlite3.Connection) -> None:
-    connection.execute(
-        f"DELETE FROM jobs WHERE EXISTS (SELECT 1 FROM store_files WHERE {OF_JOB} AND status IN {AT_REST})"  # noqa: S608 - constants of ours
-    )
-
-
-def _claim(connection: sqlite3.Connection, now_s: float, limit: int) -> Claim | None:
-    first = connection.execute(
-        "SELECT jobs.store_id, jobs.file_id, tries, chunk_tokens, tenant FROM jobs "
-        "JOIN store_files USING (store_id, file_id) JOIN stores ON stores.id = jobs.store_id "
-        "WHERE due_s <= ? AND status = 'queued' AND deleting = 0 ORDER BY due_s, jobs.store_id, jobs.file_id LIMIT 1",
-        (now_s,),
-    ).fetchone()
-    if first is None:
-        return None
-    store_id, file_id, tries, chunk_tokens, tenant = first
-    values: tuple[Any, ...]
-    if tries:
-        where, values = "file_id = ?", (file_id,)  # alone, so that a bad one does not spoil the others again
-    else:
-        where, values = "tries = 0 AND due_s <= ? AND chunk_tokens = ?", (now_s, chunk_tokens)
-    columns = ", ".join(f"store_files.{name}" for name in FileRecord.__struct_fields__)
-    rows = connection.execute(
-        f"SELECT {columns}, files.sha256 FROM jobs JOIN store_files USING (store_id, file_id) "  # noqa: S608 - constants of ours
-        "JOIN files ON files.id = file_id "
-        f"WHERE store_id = ? AND status = 'queued' AND {where} ORDER BY due_s, file_id LIMIT ?",
-        (store_id, *values, limit),
-    ).fetchall()
-    connection.executemany(
-        "UPDATE store_files SET status = 'parsing' WHERE store_id = ? AND file_id = ?",
-        [(store_id, row[1]) for row in rows],
-    )
-    return Claim(
-        store_id=store_id,
-        tenant=tenant,
-        records=tuple(record_of(row[:-1]) for row in rows),
-        contents=tuple(row[-1] for row in rows),
-        tries=tries,
-    )

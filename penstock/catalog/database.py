@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +15,7 @@ from penstock.core.types import Store
 
 T = TypeVar("T")
 
-SCHEMA = ("schema.sql", "schema_2.sql", "schema_3.sql")
+SCHEMA = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql")
 """What makes version 1 of the catalog, what makes version 2 of that, and so on."""
 SCHEMA_VERSION = len(SCHEMA)
 APPLICATION_ID = 0x50454E53  # "PENS": tells our files from anybody else's
@@ -95,15 +95,32 @@ class Database:
                 f"{self._path} is of catalog version {version}; this Penstock reads up to version {SCHEMA_VERSION}. "
                 "Use the release that wrote it, or another data folder."
             )
-        for number, name in enumerate(SCHEMA[version:], start=version + 1):
-            script = files("penstock.catalog").joinpath(name).read_text(encoding="utf-8")
-            ours = f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={number};"
-            connection.executescript(f"BEGIN IMMEDIATE; {script} {ours} COMMIT;")
+        if version < SCHEMA_VERSION:
+            # Two processes may find the same old catalog: the second waits, and then there is nothing left to do.
+            ours, connection.isolation_level = connection.isolation_level, None
+            connection.execute("BEGIN IMMEDIATE")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            for name in SCHEMA[version:]:
+                for statement in _statements(files("penstock.catalog").joinpath(name).read_text(encoding="utf-8")):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            connection.execute("COMMIT")
+            connection.isolation_level = ours
 
     def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _statements(script: str) -> Iterator[str]:
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def translated(error: sqlite3.Error, path: Path) -> PenstockError:

@@ -24,6 +24,7 @@ from penstock.gateway.keys import KeyAuthenticator
 from penstock.gateway.readiness import Readiness
 from penstock.gateway.serve import bind, make_server
 from penstock.pipeline.suggest import suggest
+from penstock.run.dispatch import Dispatch
 from penstock.run.housekeeper import Housekeeper
 from penstock.run.worker import UploadWorker
 
@@ -72,7 +73,9 @@ async def _serve(session: Session, *, paths: list[Path], store_name: str, open_p
                 limiter=penstock.limiter,
             )
             server = make_server(app=app, settings=settings, readiness=readiness)
-            worker = UploadWorker(work=penstock.uploads.work)
+            worker = UploadWorker(work=penstock.uploads.work, lanes=session.settings.queue.inside_workers)
+            dispatch = Dispatch(uploads=penstock.uploads)
+            dispatch.start()
             worker.start()
             housekeeper = Housekeeper(kept=penstock.kept, partial=penstock.uploads.partial_keeper)
             housekeeper.start()
@@ -91,6 +94,7 @@ async def _serve(session: Session, *, paths: list[Path], store_name: str, open_p
                 await authenticator.stop()
                 await housekeeper.stop()
                 await worker.stop()
+                await dispatch.stop()
     finally:
         bound.close()
     return 0

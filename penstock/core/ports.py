@@ -10,7 +10,21 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Literal, Protocol
 
 from penstock.core.context import Context
-from penstock.core.types import Delta, Entry, Found, Hit, Prompt, Query, Removal, Vector, Vectors
+from penstock.core.types import (
+    DeadLetter,
+    Delta,
+    Entry,
+    Found,
+    Hit,
+    Lease,
+    Prompt,
+    Query,
+    QueueMessage,
+    Removal,
+    Vector,
+    Vectors,
+    Verdict,
+)
 
 TextKind = Literal["query", "passage"]
 
@@ -116,4 +130,46 @@ class Source(Protocol):
 
     def read(self) -> bytes:
         """The content. Blocks; raises BadDocument."""
+        ...
+
+
+class Queue(Protocol):
+    """Durable messages, each given to one holder at a time. All methods raise StageUnavailable while it is down.
+
+    A message comes at least once: again when its holder neither settled nor extended it in time. What it stands for
+    must be safe to do twice.
+    """
+
+    async def start(self) -> None:
+        """Connect. While the server is down it returns all the same, and connects when it can."""
+        ...
+
+    async def stop(self) -> None: ...
+
+    async def put(self, messages: Sequence[QueueMessage]) -> None:
+        """All of them are durable when this returns."""
+        ...
+
+    async def lease(self, limit: int, *, wait_s: float) -> list[Lease]:
+        """Up to `limit` messages that are due; waits at most `wait_s` for the first one."""
+        ...
+
+    async def extend(self, leases: Sequence[Lease]) -> None:
+        """Their holder lives and works on them: their time begins again."""
+        ...
+
+    async def settle(self, verdicts: Sequence[Verdict]) -> None:
+        """End leases. One that is no longer its holder's is left alone."""
+        ...
+
+    async def dead(self, limit: int) -> list[DeadLetter]:
+        """Buried messages, the oldest first."""
+        ...
+
+    async def replay(self, ids: Sequence[str]) -> int:
+        """Put buried messages back in the queue, as if they were new; returns how many there were."""
+        ...
+
+    async def depth(self) -> int:
+        """About how many messages wait or are leased."""
         ...

@@ -15,8 +15,10 @@ from penstock.catalog.stores import Stores
 from penstock.core.context import Context, start_context
 from penstock.core.errors import Conflict
 from penstock.core.types import AttributeValue, FileRecord, Principal, Removal, Store
+from penstock.pipeline.backlog import Backlog
+from penstock.pipeline.desk import Desk
 from penstock.pipeline.directory import IndexDirectory
-from penstock.pipeline.work import UploadWork
+from penstock.pipeline.outbox import Outbox
 
 CHANGE_TIMEOUT_S = 600.0
 
@@ -30,16 +32,20 @@ class Attaching:
         stores: Stores,
         attachments: Attachments,
         indexes: IndexDirectory,
-        work: UploadWork,
+        desk: Desk,
+        outbox: Outbox,
+        backlog: Backlog,
     ) -> None:
         self._stores = stores
         self._attachments = attachments
         self._indexes = indexes
-        self._work = work
+        self._desk = desk
+        self._outbox = outbox
+        self._backlog = backlog
         self._changing: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def start(self) -> None:
-        """Finish what a crash left between ledger and index, and let what was under way wait again."""
+        """Finish what a crash left between ledger and index."""
         for store_id, file_id, change in await self._attachments.unfinished():
             store = next(store for store in await self._stores.list(None) if store.id == store_id)
             ctx = start_context(principal=Principal(tenant=store.tenant), timeout_s=CHANGE_TIMEOUT_S)
@@ -47,28 +53,31 @@ class Attaching:
                 await self._remove(store, file_id, ctx)
             else:
                 await self._rewrite(store, file_id, ctx)
-        if await self._attachments.reopen():
-            self._work.wake.set()
 
     async def attach(self, store: Store, wanted: Wanted, *, model: str) -> FileRecord:
-        """A row that is accepted: it will end as completed, or as failed with its reason. `model` is the encoder's."""
+        """A row that is accepted: it will end as completed, or as failed with its reason. `model` is the encoder's.
+
+        Raises Overloaded while too much waits.
+        """
         check_model(store, model)
+        await self._backlog.check(1)
         (record,) = await self._attachments.attach(store.tenant, store.id, [wanted])
-        self._work.wake.set()
+        self._outbox.wake.set()
         return record
 
     async def attach_batch(self, store: Store, wanted: Sequence[Wanted], *, model: str) -> Batch:
         """The same for many, all or none."""
         check_model(store, model)
+        await self._backlog.check(len(wanted))
         batch = await self._attachments.attach_batch(store.tenant, store.id, wanted)
-        self._work.wake.set()
+        self._outbox.wake.set()
         return batch
 
     async def detach(self, store: Store, file_id: str, ctx: Context) -> None:
         """The file is in no search that begins after this returns, nor after any crash. Raises NotFound."""
         async with self._lock(store, file_id):
             if not await self._attachments.detach(store.id, file_id, at_rest=True):
-                async with self._work.held(store.id, file_id):
+                async with self._desk.held(store.id):
                     await self._attachments.detach(store.id, file_id, at_rest=False)
                     await self._remove(store, file_id, ctx)
             else:
@@ -84,7 +93,7 @@ class Attaching:
         async with self._lock(store, file_id):
             record = await self._attachments.change(store.id, file_id, at_rest=True, **changes)
             if record is None:
-                async with self._work.held(store.id, file_id):
+                async with self._desk.held(store.id):
                     record = await self._attachments.change(store.id, file_id, at_rest=False, **changes)
                     assert record is not None, "asked for whatever its state"
             if record.version is not None:

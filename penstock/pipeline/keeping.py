@@ -15,19 +15,19 @@ from penstock.catalog.stores import Stores
 from penstock.core.context import Context
 from penstock.core.types import Store, StoredFile
 from penstock.pipeline.attaching import Attaching
+from penstock.pipeline.desk import Desk
 from penstock.pipeline.directory import IndexDirectory
-from penstock.pipeline.work import UploadWork
 
 
 class StoreKeeper:
-    """Deletes stores: hidden first, then its work is broken off, its index closed, its folder and its rows removed."""
+    """Deletes stores: hidden first, so that no result comes in; then index, folder and rows go."""
 
     def __init__(
-        self, *, stores: Stores, indexes: IndexDirectory, work: UploadWork, folder_of: Callable[[Store], Path]
+        self, *, stores: Stores, indexes: IndexDirectory, desk: Desk, folder_of: Callable[[Store], Path]
     ) -> None:
         self._stores = stores
         self._indexes = indexes
-        self._work = work
+        self._desk = desk
         self._folder_of = folder_of
 
     async def start(self) -> None:
@@ -38,7 +38,7 @@ class StoreKeeper:
     async def delete(self, tenant: str, identifier: str) -> None:
         """Raises NotFound."""
         store = await self._stores.get(tenant, identifier)
-        async with self._work.held(store.id):
+        async with self._desk.held(store.id):
             await self._stores.hide(tenant, store.id)
         await self._indexes.close_for_good(store)
         await self._erase(store)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,18 +10,26 @@ from pathlib import Path
 from penstock.catalog.attachments import Attachments
 from penstock.catalog.database import Database
 from penstock.catalog.files import Files
+from penstock.catalog.jobs import Jobs
 from penstock.catalog.ledger import Ledger
 from penstock.catalog.originals import Originals
 from penstock.catalog.partial import PartialUploads
 from penstock.catalog.parts import Parts
 from penstock.catalog.stores import Stores
-from penstock.core.ports import Embedder
+from penstock.core.ports import Embedder, Queue
 from penstock.pipeline.attaching import Attaching
+from penstock.pipeline.backlog import Backlog
+from penstock.pipeline.backoff import pause_s
+from penstock.pipeline.desk import Desk
 from penstock.pipeline.directory import IndexDirectory
 from penstock.pipeline.keeping import FileKeeper, StoreKeeper
+from penstock.pipeline.outbox import Outbox
 from penstock.pipeline.partial import PartialKeeper
-from penstock.pipeline.work import SizedReader, UploadWork
+from penstock.pipeline.work import SizedReader, Work
 from penstock.telemetry.metrics import Metrics
+
+INSIDE = "inside-"
+"""How names of the server's own workers begin; those of others never do."""
 
 
 class Uploads:
@@ -31,37 +40,61 @@ class Uploads:
         *,
         folder: Path,
         database: Database,
+        queue: Queue,
         indexes: IndexDirectory,
         embedder: Embedder,
         make_reader: Callable[[], SizedReader],
         metrics: Metrics,
         max_bytes: int,
         min_free_bytes: int,
+        max_backlog: int = 100_000,
+        lease_s: float = 30.0,
+        parallel_parses: int = 4,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self.embedder = embedder
         self.indexes = indexes
+        self.queue = queue
+        self.metrics = metrics
         self.ledger = Ledger(database=database)
         self.stores = Stores(database=database)
         self.files = Files(database=database)
         self.attachments = Attachments(database=database)
+        self.jobs = Jobs(database=database)
         self.originals = Originals(folder=folder / "files", max_bytes=max_bytes, min_free_bytes=min_free_bytes)
-        self.work = UploadWork(
+        self.backlog = Backlog(jobs=self.jobs, most=max_backlog)
+        self.outbox = Outbox(jobs=self.jobs, queue=queue, now_s=now_s)
+        self._now_s = now_s
+        self.desk = Desk(
             stores=self.stores,
             ledger=self.ledger,
-            attachments=self.attachments,
+            jobs=self.jobs,
             originals=self.originals,
             indexes=indexes,
-            embedder=embedder,
-            make_reader=make_reader,
             metrics=metrics,
+            lease_s=lease_s,
             now_s=now_s,
         )
-        self.attaching = Attaching(stores=self.stores, attachments=self.attachments, indexes=indexes, work=self.work)
+        self.work = Work(
+            name=f"{INSIDE}{secrets.token_hex(4)}",
+            server=self.desk,
+            queue=queue,
+            embedder=embedder,
+            make_reader=make_reader,
+            parallel_parses=parallel_parses,
+        )
+        self.attaching = Attaching(
+            stores=self.stores,
+            attachments=self.attachments,
+            indexes=indexes,
+            desk=self.desk,
+            outbox=self.outbox,
+            backlog=self.backlog,
+        )
         self.store_keeper = StoreKeeper(
             stores=self.stores,
             indexes=indexes,
-            work=self.work,
+            desk=self.desk,
             folder_of=lambda store: folder / "stores" / store.id,
         )
         self.file_keeper = FileKeeper(
@@ -86,7 +119,13 @@ class Uploads:
         await self.file_keeper.start()
         await self.partial_keeper.start()
         await self.attaching.start()
+        await self.queue.start()
+        lease_s = self.desk.lease_s
+        if await self.jobs.reopen(inside=INSIDE, now_s=self._now_s(), lease_s=lease_s, pause_s=pause_s):
+            self.outbox.wake.set()
 
     async def stop(self) -> None:
         """After whoever calls `work.step` has stopped."""
         await self.work.stop()
+        await self.desk.stop()
+        await self.queue.stop()

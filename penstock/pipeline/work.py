@@ -1,51 +1,40 @@
-"""Uploaded files on their way into stores: what waits is claimed in groups, ingested, and settled.
+"""The worker's side of the work on uploaded files: lease a group, read, split and embed it, hand in what came of it.
 
-A group that is broken off, by an error, a deletion or the end of the process, is brought in step with what the index
-holds before its files wait again. So a file is completed once, failed with a reason, or waiting; never in between.
+The same in the server and in processes beside it: `Desk` is the server, at hand or over HTTP. No message is settled
+before the server has said what became of its job, so whatever dies on the way is done by another.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal, Protocol
 
 import msgspec
 import numpy as np
 
-from penstock.catalog.attachments import Attachments, Claim
-from penstock.catalog.ledger import Ledger
-from penstock.catalog.originals import Originals
-from penstock.catalog.stores import Stores
+from penstock.catalog.jobs import Assignment, Refused, Ticket
 from penstock.core.context import start_context
-from penstock.core.errors import (
-    BadDocument,
-    DataDamaged,
-    DeadlineExceeded,
-    NotFound,
-    Overloaded,
-    Setup,
-    StageUnavailable,
-)
-from penstock.core.ports import Embedder, Source
-from penstock.core.types import AttributeValue, Chunk, Document, Principal, Removal
-from penstock.pipeline.directory import IndexDirectory
-from penstock.pipeline.document import Ingestion, Reader
-from penstock.pipeline.recovery import recover
-from penstock.telemetry.metrics import Metrics
+from penstock.core.errors import BadDocument, NotFound, PenstockError, StageUnavailable
+from penstock.core.ports import Embedder, Queue
+from penstock.core.types import Lease, Principal, Value, Vectors, Verdict
+from penstock.pipeline.desk import NOT_THE_FILES_FAULT, OURS, Finished, Outcome, Unfinished
+from penstock.pipeline.document import Reader
+from penstock.pipeline.identity import content_version
 
 log = logging.getLogger("penstock.work")
 
 GROUP_FILES = 64
-"""Files that are ingested together: a deletion of one of them breaks off the work on all."""
+"""Messages leased together."""
+GROUP_CHUNKS = 256
+"""Passages embedded together."""
 GROUP_TIMEOUT_S = 3600.0
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
-NOT_THE_FILES_FAULT = (Setup, Overloaded, StageUnavailable, DeadlineExceeded)
-"""Errors that say nothing about the file: it waits, and its tries are not counted."""
+HAND_IN_AGAIN_S = 60.0
+"""How long results are kept for a server that does not answer."""
+NOBODY = Principal(tenant="", scopes=())
+"""A group has files of several tenants and is nobody's."""
 
 
 class SizedReader(Reader, Protocol):
@@ -58,92 +47,87 @@ class SizedReader(Reader, Protocol):
     def sized(self, chunk_tokens: int) -> Reader: ...
 
 
-class UploadSource(msgspec.Struct, frozen=True, kw_only=True):
-    """An uploaded file that is to be ingested."""
+class Server(Protocol):
+    """What a worker needs of the server: pipeline/desk.py, or the same over HTTP. Raises StageUnavailable."""
 
-    originals: Originals
+    lease_s: float
+
+    async def begin(self, tickets: Sequence[Ticket], *, worker: str, model: str) -> list[Assignment | Refused]: ...
+
+    async def content(self, assignment: Assignment) -> bytes: ...
+
+    async def beat(self, worker: str, leases: Sequence[str]) -> set[str]: ...
+
+    async def embedding(self, leases: Sequence[str]) -> None: ...
+
+    async def give_up(self, unfinished: Sequence[Unfinished]) -> list[Outcome]: ...
+
+    async def hand_in(self, finished: Sequence[Finished], vectors: Vectors) -> list[Outcome]: ...
+
+
+class Upload(Value, frozen=True):
+    """Implements core.ports.Source for an uploaded file whose bytes are here already."""
+
     identity: str
     name: str
     stamp: str
     size_bytes: int
-    attributes: dict[str, AttributeValue]
+    content: bytes
     kind: Literal["file", "record"] = "file"
 
     def read(self) -> bytes:
-        """Blocks; raises BadDocument."""
-        if not self.size_bytes:
-            raise BadDocument("empty", "It is empty.")
-        try:
-            return self.originals.read(self.stamp)
-        except DataDamaged as error:
-            raise BadDocument("unreadable", "Its content is no longer there. Upload it again.") from error
+        return self.content
 
 
-class Attributed:
-    """A reader whose documents have the attributes with which their files were attached."""
+class Prepared(msgspec.Struct, frozen=True):
+    """A file that is ready to be embedded."""
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-
-    @property
-    def fingerprint(self) -> str:
-        return self._reader.fingerprint
-
-    async def parse(self, content: bytes, source: Source, *, tenant: str) -> Document:
-        document = await self._reader.parse(content, source, tenant=tenant)
-        assert isinstance(source, UploadSource), "this reader is made for uploads"
-        return msgspec.structs.replace(document, attributes={**document.attributes, **source.attributes})
-
-    async def split(self, document: Document, *, tenant: str, store_id: str, file_id: str) -> list[Chunk]:
-        return await self._reader.split(document, tenant=tenant, store_id=store_id, file_id=file_id)
-
-    def embedding_text(self, document: Document, chunk: Chunk) -> str:
-        return self._reader.embedding_text(document, chunk)
+    assignment: Assignment
+    finished: Finished
+    texts: list[str]
 
 
-class Running(msgspec.Struct, frozen=True):
-    """A group under way. `settled` is set when nothing of it is under way any more."""
+class Group:
+    """Leased messages under way: which job each one is, and whose still hold."""
 
-    claim: Claim
-    task: asyncio.Task[object]
-    settled: asyncio.Event
+    def __init__(self, leases: Sequence[Lease]) -> None:
+        self.open: dict[str, Lease] = {lease.message.id: lease for lease in leases}
+        self.jobs: dict[str, str] = {}
+        """Message ids by the leases of their jobs."""
+        self.lost: set[str] = set()
+        self.preparing: dict[str, asyncio.Task[Prepared | Unfinished | None]] = {}
 
-    def has(self, store_id: str, file_id: str | None) -> bool:
-        """Whether the file (None: any of the store) is in the group."""
-        mine = (record.file_id for record in self.claim.records)
-        return self.claim.store_id == store_id and (file_id is None or file_id in mine)
+    def lose(self, leases: set[str]) -> None:
+        """Other's, or nobody's any more: no more is done for them."""
+        self.lost |= leases
+        for lease in leases & self.preparing.keys():
+            self.preparing[lease].cancel()
+
+    def leases_of_jobs(self) -> list[str]:
+        return [lease for lease, message_id in self.jobs.items() if message_id in self.open]
 
 
-class UploadWork:
-    """Does one group after another, whenever `step` is called. `wake` is set when something was attached."""
+class Work:
+    """Does one group whenever `step` is called; several steps may run at once."""
 
     def __init__(
         self,
         *,
-        stores: Stores,
-        ledger: Ledger,
-        attachments: Attachments,
-        originals: Originals,
-        indexes: IndexDirectory,
+        name: str,
+        server: Server,
+        queue: Queue,
         embedder: Embedder,
         make_reader: Callable[[], SizedReader],
-        metrics: Metrics,
-        now_s: Callable[[], float] = time.time,
+        parallel_parses: int = 4,
     ) -> None:
-        self._stores = stores
-        self._ledger = ledger
-        self._attachments = attachments
-        self._originals = originals
-        self._indexes = indexes
+        self.name = name
+        self._server = server
+        self._queue = queue
         self._embedder = embedder
         self._make_reader = make_reader
-        self._metrics = metrics
-        self._now_s = now_s
+        self._parses = asyncio.Semaphore(parallel_parses)
         self._reader: SizedReader | None = None
-        self._running: Running | None = None
-        self._unsettled: list[Running] = []
-        self._claiming = asyncio.Lock()
-        self.wake = asyncio.Event()
+        self._starting = asyncio.Lock()
 
     async def stop(self) -> None:
         """After the last step has ended."""
@@ -151,126 +135,220 @@ class UploadWork:
             await self._reader.stop()
             self._reader = None
 
-    async def step(self) -> bool:
-        """Do one group that is due; False when there is none. Cancelling it breaks the group off, and settles it."""
-        while self._unsettled:
-            await self._settle(self._unsettled[0])
-            del self._unsettled[0]
-        async with self._claiming:
-            claim = await self._attachments.claim(now_s=self._now_s(), limit=GROUP_FILES)
-            if claim is None:
-                return False
-            task: asyncio.Task[object] = asyncio.create_task(self._ingest(claim), name="upload-ingest")
-            running = self._running = Running(claim, task, asyncio.Event())
+    async def step(self, *, wait_s: float = 0.0) -> bool:
+        """Do one group; False when there is none within `wait_s`. Cancelling it gives back what is not done."""
+        leases = await self._queue.lease(GROUP_FILES, wait_s=wait_s)
+        if not leases:
+            return False
+        group = Group(leases)
         try:
-            await asyncio.wait({task})
-        finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
-            try:
-                await self._settle(running)
-            except BaseException:
-                self._unsettled.append(running)
-                raise
-            finally:
-                self._running = None
-                running.settled.set()
+            async with self._kept_alive(group):
+                await self._do(group)
+                # What was taken from us on the way: whoever gets the message next is told what became of it.
+                await self._settle(group, [_again(lease) for lease in group.open.values()])
+        except asyncio.CancelledError:
+            await asyncio.shield(self._give_back(group))
+            raise
         return True
-
-    async def wait(self, *, at_most_s: float) -> None:
-        """Until something was attached, or something that waits is due."""
-        due_s = await self._attachments.next_due_s()
-        pause_s = at_most_s if due_s is None else min(at_most_s, max(0.05, due_s - self._now_s()))
-        try:
-            async with asyncio.timeout(pause_s):
-                await self.wake.wait()
-        except TimeoutError:
-            return
-        self.wake.clear()
-
-    @asynccontextmanager
-    async def held(self, store_id: str, file_id: str | None = None) -> AsyncIterator[None]:
-        """A block in which nobody works on the file (None: on any of the store). Work on it is broken off first."""
-        async with self._claiming:
-            running = self._running
-            if running is not None and running.has(store_id, file_id):
-                running.task.cancel()
-                await running.settled.wait()
-            yield
 
     # --- one group ------------------------------------------------------------------------
 
-    async def _ingest(self, claim: Claim) -> None:
-        if self._reader is None:
-            reader = self._make_reader()
-            await reader.start()
-            self._reader = reader
-        store = await self._stores.get(claim.tenant, claim.store_id)
-        ctx = start_context(principal=Principal(tenant=claim.tenant), timeout_s=GROUP_TIMEOUT_S, priority="ingestion")
-        run = Ingestion(
-            store=store,
-            index=await self._indexes.of(store),
-            embedder=self._embedder,
-            reader=Attributed(self._reader.sized(claim.records[0].chunk_tokens)),
-            records=self._ledger,
-            metrics=self._metrics,
-            file_id=lambda identity: identity,
+    async def _do(self, group: Group) -> None:
+        alone = await self._begin(group, await self._tickets(group))
+        for ticket in alone:
+            await self._begin(group, [ticket])
+
+    async def _tickets(self, group: Group) -> list[Ticket]:
+        tickets, buried = [], []
+        for lease in list(group.open.values()):
+            try:
+                tickets.append(msgspec.json.decode(lease.message.body, type=Ticket))
+            except msgspec.DecodeError as error:
+                buried.append(Verdict(lease=lease, kind="bury", reason=f"The message cannot be read: {error}"))
+        await self._settle(group, buried)
+        return tickets
+
+    async def _begin(self, group: Group, tickets: Sequence[Ticket]) -> list[Ticket]:
+        """Do those of the jobs that are to be done; returns those that must be begun alone."""
+        if not tickets:
+            return []
+        answers = await self._server.begin(tickets, worker=self.name, model=self._embedder.model)
+        assigned = [answer for answer in answers if isinstance(answer, Assignment)]
+        group.jobs.update({each.lease: each.job_id for each in assigned})
+        refused = {answer.job_id: answer for answer in answers if isinstance(answer, Refused)}
+        await self._settle(
+            group,
+            [_verdict(group.open[answer.job_id], answer) for answer in refused.values() if answer.kind != "alone"],
         )
-        await run.run(self._sources(claim), ctx)
+        if assigned:
+            await self._work_on(group, assigned)
+        return [ticket for ticket in tickets if ticket.job_id in refused and refused[ticket.job_id].kind == "alone"]
 
-    def _sources(self, claim: Claim) -> list[UploadSource]:
-        return [
-            UploadSource(
-                originals=self._originals,
-                identity=record.file_id,
-                name=record.filename,
-                stamp=sha256,
-                size_bytes=record.size_bytes,
-                attributes=record.attributes,
-            )
-            for record, sha256 in zip(claim.records, claim.contents, strict=True)
-        ]
-
-    async def _settle(self, running: Running) -> None:
-        claim, task = running.claim, running.task
-        file_ids = [record.file_id for record in claim.records]
-        now_s = self._now_s()
-        error = None if task.cancelled() else task.exception()
-        if error is None and not task.cancelled():
-            await self._attachments.put_back(claim.store_id, file_ids, due_s=now_s, counted=True, error="Not finished.")
-            return
-        await self._roll(claim, file_ids)
-        if error is None:
-            await self._attachments.put_back(claim.store_id, file_ids, due_s=now_s, counted=False)
-            return
-        while isinstance(error, BaseExceptionGroup):
-            error = error.exceptions[0]
-        counted = not isinstance(error, NOT_THE_FILES_FAULT)
-        log.warning("work on %d files of %s will be tried again", len(file_ids), claim.store_id, exc_info=error)
-        await self._attachments.put_back(
-            claim.store_id,
-            file_ids,
-            due_s=now_s + pause_s(claim.tries),
-            counted=counted,
-            error="An error on our side; the log says which.",
-        )
-
-    async def _roll(self, claim: Claim, file_ids: list[str]) -> None:
-        """Bring the ledger in step with the index, after whatever the group has written is there."""
+    async def _work_on(self, group: Group, assigned: Sequence[Assignment]) -> None:
+        reader = await self._started_reader()
+        tasks = [asyncio.create_task(self._prepare(each, reader), name="work:prepare") for each in assigned]
+        group.preparing.update(zip((each.lease for each in assigned), tasks, strict=True))
+        waiting: list[Prepared] = []
+        unread = set(tasks)
         try:
-            store = await self._stores.get(claim.tenant, claim.store_id)
+            while unread:
+                read, unread = await asyncio.wait(unread, return_when=asyncio.FIRST_COMPLETED)
+                results = [task.result() for task in read if not task.cancelled()]
+                await self._report(group, [each for each in results if isinstance(each, Unfinished)])
+                waiting += [
+                    each for each in results if isinstance(each, Prepared) and each.finished.lease not in group.lost
+                ]
+                if sum(len(each.texts) for each in waiting) >= GROUP_CHUNKS or (waiting and not unread):
+                    await self._embed(group, waiting)
+                    waiting = []
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _prepare(self, assignment: Assignment, reader: SizedReader) -> Prepared | Unfinished | None:
+        """Read and split one file. None: the job is no longer ours."""
+        sized = reader.sized(assignment.chunk_tokens)
+        salt = f"{self._embedder.model}\n{sized.fingerprint}"
+        tenant = assignment.tenant
+        try:
+            async with self._parses:
+                content = await self._server.content(assignment)
+                upload = Upload(
+                    identity=assignment.file_id,
+                    name=assignment.filename,
+                    stamp=content_version(assignment.sha256.encode(), salt),
+                    size_bytes=assignment.size_bytes,
+                    content=content,
+                )
+                document = await sized.parse(content, upload, tenant=tenant)
+                chunks = await sized.split(
+                    document, tenant=tenant, store_id=assignment.store_id, file_id=assignment.file_id
+                )
+        except BadDocument as error:
+            return Unfinished(lease=assignment.lease, reason=error.reason, error=error.message)
         except NotFound:
-            return  # deleted in the meantime, and its rows with it
-        index = await self._indexes.of(store)
-        ctx = start_context(principal=Principal(tenant=claim.tenant), timeout_s=GROUP_TIMEOUT_S)
-        # Writes are done in the order they came, so one that removes nothing ends after those that were broken off.
-        nothing = np.empty((0, store.dimension), dtype=np.float32)
-        await index.write([], nothing, [Removal(file_id="-")], ctx)
-        await recover(store, index, self._ledger, ctx, only=frozenset(file_ids))
+            return None
+        except Exception as error:  # noqa: BLE001 - one file's trouble is not its neighbours'
+            return _unfinished(assignment, error)
+        finished = Finished(
+            lease=assignment.lease,
+            version=content_version(content, salt),
+            stamp=upload.stamp,
+            title=document.title,
+            attributes=document.attributes,
+            chunks=tuple(chunks),
+        )
+        return Prepared(assignment, finished, [sized.embedding_text(document, chunk) for chunk in chunks])
+
+    async def _embed(self, group: Group, prepared: Sequence[Prepared]) -> None:
+        texts = [text for each in prepared for text in each.texts]
+        ctx = start_context(principal=NOBODY, timeout_s=GROUP_TIMEOUT_S, priority="ingestion")
+        try:
+            await self._server.embedding([each.finished.lease for each in prepared])
+            vectors = await self._embedder.embed(texts, ctx, kind="passage")
+        except Exception as error:  # noqa: BLE001 - whose fault it was shows when each is tried alone
+            await self._report(group, [_unfinished(each.assignment, error) for each in prepared])
+            return
+        finished = [each.finished for each in prepared]
+        await self._settle_as(group, await self._hand_in(finished, np.asarray(vectors, dtype=np.float32)))
+
+    async def _hand_in(self, finished: Sequence[Finished], vectors: Vectors) -> list[Outcome]:
+        """A server that restarts is waited for: its lease on these outlives it."""
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + HAND_IN_AGAIN_S
+        while True:
+            try:
+                return await self._server.hand_in(finished, vectors)
+            except StageUnavailable:
+                if loop.time() > until_s:
+                    raise
+                await asyncio.sleep(0.5)
+
+    async def _report(self, group: Group, unfinished: Sequence[Unfinished]) -> None:
+        if unfinished:
+            await self._settle_as(group, await self._server.give_up(unfinished))
+
+    async def _settle_as(self, group: Group, outcomes: Sequence[Outcome]) -> None:
+        """Settle each message as the server says of its job."""
+        known = [each for each in outcomes if group.jobs.get(each.lease) in group.open]
+        await self._settle(group, [_settled(group.open[group.jobs[each.lease]], each) for each in known])
+
+    async def _settle(self, group: Group, verdicts: Sequence[Verdict]) -> None:
+        if not verdicts:
+            return
+        for verdict in verdicts:
+            group.open.pop(verdict.lease.message.id, None)
+        try:
+            await self._queue.settle(verdicts)
+        except StageUnavailable as error:
+            # The jobs are done in the catalog; their messages come again, and are found to be done.
+            log.warning("%d messages could not be settled: %s", len(verdicts), error.message)
+
+    async def _give_back(self, group: Group) -> None:
+        """Stopping: what is not done is another's at once."""
+        leases = group.leases_of_jobs()
+        stopped = [Unfinished(lease=lease, error="", counted=False) for lease in leases]
+        try:
+            async with asyncio.timeout(self._server.lease_s / 4):
+                if stopped:
+                    await self._server.give_up(stopped)
+                await self._settle(group, [Verdict(lease=lease, kind="retry") for lease in group.open.values()])
+        except (PenstockError, TimeoutError) as error:
+            log.warning("%d jobs wait until their leases run out: %s", len(leases), error)
+
+    # --- staying alive ----------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _kept_alive(self, group: Group) -> AsyncIterator[None]:
+        beating = asyncio.create_task(self._beat(group), name="work:beat")
+        try:
+            yield
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+
+    async def _beat(self, group: Group) -> None:
+        while True:
+            await asyncio.sleep(self._server.lease_s / 4)
+            try:
+                async with asyncio.timeout(self._server.lease_s / 4):
+                    await self._queue.extend(list(group.open.values()))
+                    group.lose(await self._server.beat(self.name, group.leases_of_jobs()))
+            except (PenstockError, TimeoutError) as error:
+                log.warning("no heartbeat got through: %s", error)
+
+    async def _started_reader(self) -> SizedReader:
+        async with self._starting:
+            if self._reader is None:
+                reader = self._make_reader()
+                await reader.start()
+                self._reader = reader
+            return self._reader
 
 
-def pause_s(tries: int) -> float:
-    """Longer after each try, and never twice the same."""
-    longest_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 4.0**tries)
-    return longest_s * random.uniform(0.5, 1.0)  # noqa: S311 - spreads tries, keeps no secret
+def _unfinished(assignment: Assignment, error: Exception) -> Unfinished:
+    counted = not isinstance(error, NOT_THE_FILES_FAULT)
+    log.warning("%s of %s will be tried again", assignment.file_id, assignment.store_id, exc_info=error)
+    said = error.message if isinstance(error, PenstockError) else f"{OURS} ({type(error).__name__})"
+    return Unfinished(lease=assignment.lease, error=said, counted=counted, tries=assignment.tries)
+
+
+def _verdict(lease: Lease, refused: Refused) -> Verdict:
+    if refused.kind == "gone":
+        return Verdict(lease=lease)
+    if refused.kind == "dead":
+        return Verdict(lease=lease, kind="bury", reason=refused.reason)
+    return Verdict(lease=lease, kind="retry", after_s=refused.after_s)
+
+
+def _settled(lease: Lease, outcome: Outcome) -> Verdict:
+    if outcome.kind == "done":
+        return Verdict(lease=lease)
+    if outcome.kind == "dead":
+        return Verdict(lease=lease, kind="bury", reason=outcome.error)
+    return Verdict(lease=lease, kind="retry", after_s=outcome.after_s) if outcome.kind == "waits" else _again(lease)
+
+
+def _again(lease: Lease) -> Verdict:
+    return Verdict(lease=lease, kind="retry", after_s=1.0)

@@ -127,6 +127,16 @@ class Metrics:
         )
         self.files = Counter("penstock_files_total", "Files ingested, by outcome.", ["outcome"], registry=self.registry)
         self.chunks = Counter("penstock_chunks_total", "Chunks written to an index.", registry=self.registry)
+        self.jobs = Gauge(
+            "penstock_jobs",
+            "Files to be read: not yet in the queue, waiting there, worked on.",
+            ["state"],
+            registry=self.registry,
+        )
+        self.workers = Gauge("penstock_workers", "Workers that were heard of lately.", registry=self.registry)
+        self.leases_lost = Counter(
+            "penstock_leases_lost_total", "Jobs taken from workers that fell silent.", registry=self.registry
+        )
 
     def _declare_flow(self) -> None:
         self.batch_items = Histogram(

@@ -47,6 +47,8 @@ from penstock.pipeline.question import QuestionPipeline
 from penstock.pipeline.ranking import Ranking
 from penstock.pipeline.reorder import Reorder
 from penstock.pipeline.uploads import Uploads
+from penstock.queue.sqlite import SqliteQueue
+from penstock.run.dispatch import Dispatch
 from penstock.rerank.similarity import SimilarityReranker
 from penstock.run.worker import UploadWorker
 from penstock.search.edge import EdgeIndex
@@ -205,6 +207,7 @@ class World:
         self.uploads = Uploads(
             folder=folder,
             database=self._database,
+            queue=SqliteQueue(database=self._database),
             indexes=self.indexes,
             embedder=self.embedder,
             make_reader=PlainReader,
@@ -213,6 +216,7 @@ class World:
             min_free_bytes=0,
         )
         self._worker = UploadWorker(work=self.uploads.work)
+        self._dispatch = Dispatch(uploads=self.uploads)
         self.app = create_app(
             questions=self.questions,
             stores=self.stores,
@@ -236,6 +240,7 @@ class World:
         await self._database.start()
         await self.uploads.start_before_stores()
         await self.uploads.start_after_stores()
+        self._dispatch.start()
         self._worker.start()
         await self._similarity.start()
         self.readiness.ready()
@@ -250,6 +255,7 @@ class World:
 
     async def stop(self) -> None:
         await self._worker.stop()
+        await self._dispatch.stop()
         await self._similarity.stop()
         await self.indexes.stop()
         await self._database.stop()

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
-from penstock.catalog.attachments import MAX_TRIES, Wanted
+from penstock.catalog.attachments import Wanted
+from penstock.catalog.jobs import MAX_TRIES, Assignment, Ticket
 from penstock.catalog.listing import Page
 from penstock.core.errors import Conflict, NotFound
 from penstock.core.types import Comparison
@@ -35,7 +37,7 @@ async def test_an_attached_file_is_found_with_its_attributes(uploads: Parts) -> 
     (hit,) = await uploads.hits(store, "pipe", filters=Comparison(type="eq", key="year", value=1998.0))
     assert (hit.file_id, hit.filename, hit.attributes) == (file.id, "a.txt", {"year": 1998.0})
     assert await uploads.states(store) == {"a.txt": "completed"}
-    assert await uploads.jobs() == 0
+    assert await uploads.count_jobs() == 0
 
 
 async def test_groups_are_kept_and_decide_who_finds_it(uploads: Parts) -> None:
@@ -74,7 +76,7 @@ async def test_a_bad_file_fails_with_its_reason_and_its_neighbours_do_not(upload
     assert (records["bad.txt"].status, records["bad.txt"].reason) == ("failed", "corrupt")
     assert (records["empty.txt"].status, records["empty.txt"].reason) == ("failed", "empty")
     assert records["good.txt"].status == "completed"
-    assert await uploads.jobs() == 0
+    assert await uploads.count_jobs() == 0
 
 
 async def test_what_is_no_fault_of_a_file_is_tried_again_alone_and_given_up_in_the_end(uploads: Parts) -> None:
@@ -87,7 +89,7 @@ async def test_what_is_no_fault_of_a_file_is_tried_again_alone_and_given_up_in_t
     assert (records["bug.txt"].status, records["bug.txt"].reason) == ("failed", "internal")
     assert records["good.txt"].status == "completed"
     assert uploads.reader.parsed.count("bug.txt") == MAX_TRIES
-    assert await uploads.jobs() == 0
+    assert await uploads.count_jobs() == 0
 
 
 async def test_attaching_twice_is_once_unless_it_is_another_way(uploads: Parts) -> None:
@@ -100,7 +102,7 @@ async def test_attaching_twice_is_once_unless_it_is_another_way(uploads: Parts) 
     assert again.status == "completed"
     with pytest.raises(Conflict):
         await uploads.attach(store, file, attributes={"a": 2.0})
-    assert await uploads.jobs() == 0
+    assert await uploads.count_jobs() == 0
 
 
 async def test_a_failed_file_can_be_attached_again(uploads: Parts) -> None:
@@ -153,7 +155,7 @@ async def test_a_file_can_be_taken_out_while_it_is_worked_on(tmp_path: Path) -> 
     going, staying = await uploads.upload("Going away.", "going.txt"), await uploads.upload("Staying.", "staying.txt")
     for file in (going, staying):
         await uploads.attach(store, file)
-    step = asyncio.create_task(uploads.work.step())
+    step = asyncio.create_task(uploads.step())
     await uploads.reader.began.get()
     await uploads.reader.began.get()
 
@@ -204,14 +206,14 @@ async def test_a_store_can_be_deleted_while_it_is_worked_on(tmp_path: Path) -> N
     await uploads.start()
     store = await uploads.store()
     await uploads.attach(store, await uploads.upload("Text."))
-    step = asyncio.create_task(uploads.work.step())
+    step = asyncio.create_task(uploads.step())
     await uploads.reader.began.get()
 
     await uploads.store_keeper.delete("default", store.id)
     await step
 
     assert not (tmp_path / "stores" / store.id).exists()
-    assert not await uploads.work.step()
+    assert not await uploads.step()
     await uploads.stop()
 
 
@@ -315,8 +317,11 @@ async def test_what_was_accepted_is_done_after_a_restart(tmp_path: Path) -> None
     await uploads.start()
     store = await uploads.store()
     await uploads.attach(store, await uploads.upload("A penstock is a pipe."))
-    claim = await uploads.attachments.claim(now_s=uploads.now_s, limit=10)  # and then it dies
-    assert claim is not None
+    await uploads.outbox.carry()
+    (lease,) = await uploads.queue.lease(10, wait_s=0)
+    ticket = msgspec.json.decode(lease.message.body, type=Ticket)
+    (began,) = await uploads.desk.begin([ticket], worker=uploads.work.name, model="hashing-64")  # and then it dies
+    assert isinstance(began, Assignment)
 
     fresh = await again(uploads)
     await fresh.work_off()
