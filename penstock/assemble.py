@@ -67,15 +67,7 @@ class Penstock:
         self.ledger = Ledger(database=self._database)
         self.keys = Keys(database=self._database)
         self.kept = KeptResponses(database=self._database)
-        self.encoder = OpenVinoEmbedder(
-            model=settings.embed.model,
-            revision=settings.embed.revision,
-            precision=settings.embed.precision,
-            batch_tokens=settings.embed.batch_tokens,
-            threads=settings.embed.threads,
-            max_tokens=settings.embed.max_tokens,
-            connect_timeout_s=settings.embed.connect_timeout_s,
-        )
+        self.encoder = make_encoder(settings)
         self.embedder = BatchedEmbedder(
             embedder=self.encoder, max_tokens=settings.embed.batch_tokens, observe=self.metrics.observe_batch
         )
@@ -87,7 +79,7 @@ class Penstock:
             queue=self.queue,
             indexes=self.indexes,
             embedder=self.embedder,
-            make_reader=lambda: FileReader(settings=settings.ingest, tokenizer=self.encoder.tokenizer),
+            make_reader=lambda: make_reader(settings, self.encoder),
             metrics=self.metrics,
             max_bytes=settings.ingest.max_file_bytes,
             min_free_bytes=settings.search.min_free_bytes,
@@ -213,7 +205,7 @@ class Penstock:
         report: Callable[[Progress], None] | None = None,
     ) -> Progress:
         """Bring the store in step with the sources."""
-        reader = FileReader(settings=self.settings.ingest, tokenizer=self.encoder.tokenizer)
+        reader = make_reader(self.settings, self.encoder)
         await reader.start()
         try:
             run = Ingestion(
@@ -248,6 +240,24 @@ class Penstock:
             settings=self.settings.search,
         )
         return BatchedIndex(index=index, observe=self.metrics.observe_batch)
+
+
+def make_encoder(settings: Settings) -> OpenVinoEmbedder:
+    """The encoder, not yet started: the server's, or that of a worker beside it."""
+    return OpenVinoEmbedder(
+        model=settings.embed.model,
+        revision=settings.embed.revision,
+        precision=settings.embed.precision,
+        batch_tokens=settings.embed.batch_tokens,
+        threads=settings.embed.threads,
+        max_tokens=settings.embed.max_tokens,
+        connect_timeout_s=settings.embed.connect_timeout_s,
+    )
+
+
+def make_reader(settings: Settings, encoder: OpenVinoEmbedder) -> FileReader:
+    """What reads and splits files for that encoder, which has been started."""
+    return FileReader(settings=settings.ingest, tokenizer=encoder.tokenizer)
 
 
 def _report_death(name: str, error: BaseException) -> None:

@@ -148,6 +148,17 @@ class Jobs:
 
         return await self._database.run(work)
 
+    async def content_of(self, lease: str) -> str | None:
+        """The SHA-256 of the file that this lease is for; None where it does not hold."""
+
+        def work(connection: sqlite3.Connection) -> str | None:
+            row = connection.execute(
+                "SELECT sha256 FROM jobs JOIN files ON files.id = file_id WHERE lease = ?", (lease,)
+            ).fetchone()
+            return None if row is None else str(row[0])
+
+        return await self._database.run(work)
+
     async def advance(
         self, leases: Sequence[str], change: Callable[[str, FileRecord], FileRecord]
     ) -> dict[str, FileRecord]:

@@ -18,8 +18,9 @@ from penstock.catalog.database import Database
 from penstock.core.errors import DataDamaged, NotFound
 from penstock.core.types import Allowance, Principal, Priority, Value
 
-Scope = Literal["read", "write", "admin"]
+Scope = Literal["read", "write", "admin", "worker"]
 SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
+"""Each includes those before it. `worker` stands alone: it opens what `penstock worker` needs, and nothing else."""
 SECRET_BYTES = 32
 KEY_BYTES = 24
 """192 bits: nobody guesses one."""

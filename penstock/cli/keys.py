@@ -41,7 +41,7 @@ async def create(
             secret=secret,
             tenant=tenant,
             name=name,
-            scopes=SCOPES[: SCOPES.index(scope) + 1],
+            scopes=(scope,) if scope == "worker" else SCOPES[: SCOPES.index(scope) + 1],
             groups=groups,
             expires_s=None if expires_days is None else time.time() + expires_days * DAY_S,
             priority=priority,

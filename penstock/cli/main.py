@@ -17,7 +17,7 @@ import uvloop
 
 from penstock import __version__
 from penstock.catalog.keys import Scope
-from penstock.cli import ask, bench, doctor, engines, ingest, keys, serve, show
+from penstock.cli import ask, bench, doctor, engines, ingest, keys, serve, show, worker
 from penstock.cli.session import Session
 from penstock.core.errors import BadSetting, InvalidRequest, PenstockError, Setup
 from penstock.core.types import Allowance, Priority
@@ -82,6 +82,19 @@ def serve_command(data: Data = None, config: Config = None, port: Port = None, h
     """
     session = _session(data, config, port=port, host=host)
     _run(lambda: uvloop.run(serve.serve(session)))
+
+
+@app.command("worker")
+def worker_command(
+    server: Annotated[str | None, typer.Option("--server", help="The server to work for, as http://host:port.")] = None,
+    config: Config = None,
+) -> None:
+    """Read, split and embed uploaded files for a server: in any number, here or on other machines.
+
+    PENSTOCK_API_KEY=psk_… penstock worker --server http://10.0.0.5:8000
+    """
+    session = _session(None, config)
+    _run(lambda: uvloop.run(worker.work(session, server)))
 
 
 @app.command("ingest")

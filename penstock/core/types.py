@@ -50,7 +50,7 @@ class Principal(Value, frozen=True):
     tenant: str = "default"
     key_id: str = ""
     groups: tuple[str, ...] = ()
-    scopes: tuple[str, ...] = ("read", "write", "admin")
+    scopes: tuple[str, ...] = ("read", "write", "admin", "worker")
     priority: Priority = "interactive"
     allowance: Allowance = Allowance()
 

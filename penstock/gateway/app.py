@@ -46,6 +46,7 @@ from penstock.gateway.routes.uploads import UploadsInParts
 from penstock.gateway.routes.vector_store_changes import VectorStoreChanges
 from penstock.gateway.routes.vector_store_files import VectorStoreFiles
 from penstock.gateway.routes.vector_stores import VectorStores
+from penstock.gateway.routes.work import WorkRoutes
 from penstock.gateway.routing import Table
 from penstock.pipeline.question import QuestionPipeline
 from penstock.pipeline.ranking import Ranking
@@ -142,6 +143,7 @@ def _uploading(uploads: Uploads, settings: Settings, tokenizer: Tokenizer) -> li
         *UploadsInParts(uploads=uploads, settings=settings, executor=executor).operations(),
         *in_stores.operations(),
         *FileBatches(uploads=uploads, files=in_stores).operations(),
+        *WorkRoutes(uploads=uploads, settings=settings.queue).operations(),
         *Embeddings(embedder=uploads.embedder, tokenizer=tokenizer).operations(),
     ]
 

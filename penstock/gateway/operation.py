@@ -30,7 +30,7 @@ class Call(msgspec.Struct, frozen=True):
         return str(self.scope["path_params"][name])
 
 
-KeyScope = Literal["read", "write", "admin"]
+KeyScope = Literal["read", "write", "admin", "worker"]
 Handle = Callable[[Call], Awaitable[Reply | Events]]
 
 

@@ -8,6 +8,7 @@ a file is completed once, failed with a reason, or waiting; never in between, wh
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -56,6 +57,7 @@ WRITE_TIMEOUT_S = 600.0
 NOT_THE_FILES_FAULT = (Setup, Overloaded, StageUnavailable, DeadlineExceeded)
 """Errors that say nothing about the file: it waits, and its tries are not counted."""
 OURS = "An error on our side; the log says which."
+EMPTY = hashlib.sha256().hexdigest()
 SEEN_S = 120.0
 """A worker that was not heard of for so long is no longer listed."""
 
@@ -147,12 +149,17 @@ class Desk:
 
     async def content(self, assignment: Assignment) -> bytes:
         """The file's bytes. Raises BadDocument, and NotFound when the job is no longer the worker's."""
-        if not await self._jobs.of_leases([assignment.lease]):
-            raise NotFound("lease", assignment.lease)
-        if not assignment.size_bytes:
+        return await self.content_of(assignment.lease)
+
+    async def content_of(self, lease: str) -> bytes:
+        """The same by the lease alone, which is all that a worker has to show."""
+        sha256 = await self._jobs.content_of(lease)
+        if sha256 is None:
+            raise NotFound("lease", lease)
+        if sha256 == EMPTY:
             raise BadDocument("empty", "It is empty.")
         try:
-            return await asyncio.to_thread(self._originals.read, assignment.sha256)
+            return await asyncio.to_thread(self._originals.read, sha256)
         except DataDamaged as error:
             raise BadDocument("unreadable", "Its content is no longer there. Upload it again.") from error
 

@@ -56,6 +56,7 @@ class Uploads:
         self.indexes = indexes
         self.queue = queue
         self.metrics = metrics
+        self._now_s = now_s
         self.ledger = Ledger(database=database)
         self.stores = Stores(database=database)
         self.files = Files(database=database)
@@ -64,7 +65,6 @@ class Uploads:
         self.originals = Originals(folder=folder / "files", max_bytes=max_bytes, min_free_bytes=min_free_bytes)
         self.backlog = Backlog(jobs=self.jobs, most=max_backlog)
         self.outbox = Outbox(jobs=self.jobs, queue=queue, now_s=now_s)
-        self._now_s = now_s
         self.desk = Desk(
             stores=self.stores,
             ledger=self.ledger,
@@ -83,17 +83,20 @@ class Uploads:
             make_reader=make_reader,
             parallel_parses=parallel_parses,
         )
+        self._keep(folder)
+
+    def _keep(self, folder: Path) -> None:
         self.attaching = Attaching(
             stores=self.stores,
             attachments=self.attachments,
-            indexes=indexes,
+            indexes=self.indexes,
             desk=self.desk,
             outbox=self.outbox,
             backlog=self.backlog,
         )
         self.store_keeper = StoreKeeper(
             stores=self.stores,
-            indexes=indexes,
+            indexes=self.indexes,
             desk=self.desk,
             folder_of=lambda store: folder / "stores" / store.id,
         )

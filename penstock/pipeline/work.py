@@ -18,7 +18,7 @@ import numpy as np
 from penstock.catalog.jobs import Assignment, Refused, Ticket
 from penstock.core.context import start_context
 from penstock.core.errors import BadDocument, NotFound, PenstockError, StageUnavailable
-from penstock.core.ports import Embedder, Queue
+from penstock.core.ports import Embedder
 from penstock.core.types import Lease, Principal, Value, Vectors, Verdict
 from penstock.pipeline.desk import NOT_THE_FILES_FAULT, OURS, Finished, Outcome, Unfinished
 from penstock.pipeline.document import Reader
@@ -63,6 +63,16 @@ class Server(Protocol):
     async def give_up(self, unfinished: Sequence[Unfinished]) -> list[Outcome]: ...
 
     async def hand_in(self, finished: Sequence[Finished], vectors: Vectors) -> list[Outcome]: ...
+
+
+class Leases(Protocol):
+    """The part of core.ports.Queue that a worker needs. Raises StageUnavailable."""
+
+    async def lease(self, limit: int, *, wait_s: float) -> list[Lease]: ...
+
+    async def extend(self, leases: Sequence[Lease]) -> None: ...
+
+    async def settle(self, verdicts: Sequence[Verdict]) -> None: ...
 
 
 class Upload(Value, frozen=True):
@@ -115,7 +125,7 @@ class Work:
         *,
         name: str,
         server: Server,
-        queue: Queue,
+        queue: Leases,
         embedder: Embedder,
         make_reader: Callable[[], SizedReader],
         parallel_parses: int = 4,
@@ -129,6 +139,10 @@ class Work:
         self._reader: SizedReader | None = None
         self._starting = asyncio.Lock()
 
+    def fingerprint(self) -> str:
+        """How files are read and split here."""
+        return self._make_reader().fingerprint
+
     async def stop(self) -> None:
         """After the last step has ended."""
         if self._reader is not None:
@@ -139,6 +153,7 @@ class Work:
         """Do one group; False when there is none within `wait_s`. Cancelling it gives back what is not done."""
         leases = await self._queue.lease(GROUP_FILES, wait_s=wait_s)
         if not leases:
+            await self._server.beat(self.name, [])
             return False
         group = Group(leases)
         try:

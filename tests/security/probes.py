@@ -50,7 +50,27 @@ SEARCH = [{"type": "file_search", "vector_store_ids": ["{vector_store_id}"]}]
 USER = [{"role": "user", "content": QUESTION}]
 STORES = ["{vector_store_id}"]
 
-OF_THE_SERVER = frozenset({"listEngines", "drainReplica", "resumeReplica"})
+WORK = {
+    "workHello": sends({"worker": "w", "model": "hashing-64", "fingerprint": "plain:40"}),
+    "workLease": sends({"limit": 1, "wait_s": 0}),
+    "workExtend": sends({"leases": []}),
+    "workSettle": sends({"verdicts": []}),
+    "workBegin": sends(
+        {
+            "worker": "w",
+            "model": "hashing-64",
+            "tickets": [{"job_id": "j", "store_id": "{vector_store_id}", "file_id": "{file_id}"}],
+        }
+    ),
+    "workBeat": sends({"worker": "w", "leases": ["{file_id}"]}),
+    "workEmbedding": sends({"leases": ["{file_id}"]}),
+    "workGiveUp": sends({"unfinished": [{"lease": "{file_id}", "error": "probe"}]}),
+    "workHandIn": Probe(lambda _ids: as_json({"finished": [], "dimension": 1, "vectors": ""})),
+    "workContent": Probe(query="?lease={file_id}"),
+}
+"""For keys with the scope `worker`, which serve all tenants; none of these callers has one."""
+
+OF_THE_SERVER = frozenset({"listEngines", "drainReplica", "resumeReplica", *WORK})
 """What serves all tenants: only the tenant `default`, whose the server is, may ask, and none of these callers is it."""
 
 PROBES: dict[str, tuple[Probe, ...]] = {
@@ -109,6 +129,7 @@ PROBES: dict[str, tuple[Probe, ...]] = {
     "drainReplica": (sends({"model": "llama", "replica": "http://127.0.0.1:1/v1"}),),
     "resumeReplica": (sends({"model": "llama", "replica": "http://127.0.0.1:1/v1"}),),
     "listUsage": (Probe(),),
+    **{name: (probe,) for name, probe in WORK.items()},
     # what changes or ends things: their owner asks in this order
     "completeUpload": (sends({"part_ids": ["{part_id}"]}),),
     "cancelUpload": (Probe(instead=(("upload_id", "spare_upload_id"),)),),
