@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, Any
 
 COMMAND = (sys.executable, "-c", "from penstock.cli import main; main()")
 
@@ -25,7 +26,8 @@ def penstock(*arguments: str | Path, timeout_s: float = 90, **more: str) -> subp
     )
 
 
-def start(*arguments: str | Path, **more: str) -> subprocess.Popen[str]:
-    """Start a command; whoever calls stops it."""
+def start(*arguments: str | Path, output: IO[str] | None = None, **more: str) -> subprocess.Popen[str]:
+    """Start a command; whoever calls stops it. What it says goes into a pipe, or into `output`."""
     command: Sequence[str] = [*COMMAND, *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(**more))
+    where: Any = output or subprocess.PIPE
+    return subprocess.Popen(command, stdout=where, stderr=where, text=True, env=environment(**more))
