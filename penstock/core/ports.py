@@ -10,21 +10,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Literal, Protocol
 
 from penstock.core.context import Context
-from penstock.core.types import (
-    DeadLetter,
-    Delta,
-    Entry,
-    Found,
-    Hit,
-    Lease,
-    Prompt,
-    Query,
-    QueueMessage,
-    Removal,
-    Vector,
-    Vectors,
-    Verdict,
-)
+from penstock.core.messages import DeadLetter, Lease, QueueMessage, Verdict
+from penstock.core.types import Delta, Entry, Found, Hit, Prompt, Query, Removal, Vector, Vectors
 
 TextKind = Literal["query", "passage"]
 

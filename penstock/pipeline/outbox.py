@@ -14,8 +14,8 @@ from collections.abc import Callable
 import msgspec
 
 from penstock.catalog.jobs import Jobs, Ticket
+from penstock.core.messages import QueueMessage
 from penstock.core.ports import Queue
-from penstock.core.types import QueueMessage
 
 AT_ONCE = 500
 PUT_TIMEOUT_S = 10.0

@@ -84,6 +84,11 @@ class Uploads:
             parallel_parses=parallel_parses,
         )
         self._keep(folder)
+        self.partial_keeper = PartialKeeper(
+            uploads=PartialUploads(database=database, now_s=now_s),
+            parts=Parts(folder=folder / "parts", min_free_bytes=min_free_bytes),
+            files=self.file_keeper,
+        )
 
     def _keep(self, folder: Path) -> None:
         self.attaching = Attaching(
@@ -106,11 +111,6 @@ class Uploads:
             attachments=self.attachments,
             attaching=self.attaching,
             stores=self.stores,
-        )
-        self.partial_keeper = PartialKeeper(
-            uploads=PartialUploads(database=database, now_s=now_s),
-            parts=Parts(folder=folder / "parts", min_free_bytes=min_free_bytes),
-            files=self.file_keeper,
         )
 
     async def start_before_stores(self) -> None:

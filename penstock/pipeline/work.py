@@ -18,8 +18,9 @@ import numpy as np
 from penstock.catalog.jobs import Assignment, Refused, Ticket
 from penstock.core.context import start_context
 from penstock.core.errors import BadDocument, NotFound, PenstockError, StageUnavailable
+from penstock.core.messages import Lease, Verdict
 from penstock.core.ports import Embedder
-from penstock.core.types import Lease, Principal, Value, Vectors, Verdict
+from penstock.core.types import Principal, Value, Vectors
 from penstock.pipeline.desk import NOT_THE_FILES_FAULT, OURS, Finished, Outcome, Unfinished
 from penstock.pipeline.document import Reader
 from penstock.pipeline.identity import content_version

@@ -22,7 +22,7 @@ from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, RawStreamMsg, RetentionPolicy, StorageType, StreamConfig
 
 from penstock.core.errors import StageUnavailable
-from penstock.core.types import DeadLetter, Lease, QueueMessage, Verdict
+from penstock.core.messages import DeadLetter, Lease, QueueMessage, Verdict
 
 PUT_AT_ONCE = 64
 ANSWER_S = 5.0

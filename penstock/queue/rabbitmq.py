@@ -21,7 +21,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aio_pika.exceptions import ChannelClosed
 
 from penstock.core.errors import StageUnavailable
-from penstock.core.types import DeadLetter, Lease, QueueMessage, Verdict
+from penstock.core.messages import DeadLetter, Lease, QueueMessage, Verdict
 
 DELAYS_S = (1, 4, 15, 60)
 HEARTBEAT_S = 4

@@ -18,7 +18,7 @@ import redis.asyncio as client
 from redis.exceptions import RedisError, ResponseError
 
 from penstock.core.errors import StageUnavailable
-from penstock.core.types import DeadLetter, Lease, QueueMessage, Verdict
+from penstock.core.messages import DeadLetter, Lease, QueueMessage, Verdict
 
 GROUP = "workers"
 ANSWER_S = 5.0

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from penstock.core.types import DeadLetter, Lease, QueueMessage, Verdict
+from penstock.core.messages import DeadLetter, Lease, QueueMessage, Verdict
 
 T = TypeVar("T")
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from penstock.catalog.jobs import Assignment, Refused, Ticket
 from penstock.core.errors import BadDocument, Forbidden, InvalidRequest, NotFound, StageUnavailable, Unauthenticated
-from penstock.core.types import FailureReason, Lease, Vectors, Verdict
+from penstock.core.messages import Lease, Verdict
+from penstock.core.types import FailureReason, Vectors
 from penstock.gateway.wire.base import ErrorResponse
 from penstock.gateway.wire.work import (
     MEDIA,

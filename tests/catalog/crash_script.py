@@ -27,7 +27,8 @@ from penstock.catalog.keys import Keys
 from penstock.catalog.ledger import Ledger
 from penstock.catalog.originals import Originals
 from penstock.catalog.stores import Stores
-from penstock.core.types import FileRecord, Lease, QueueMessage, Verdict
+from penstock.core.messages import Lease, QueueMessage, Verdict
+from penstock.core.types import FileRecord
 from penstock.queue.sqlite import SqliteQueue
 
 NOW_S = 4e9

@@ -145,7 +145,7 @@ def test_a_kill_at_any_call_loses_nothing_that_was_acknowledged(parent: Parent, 
     for number in range(TRIALS):
         folder = tmp_path / f"trial{number}"
         folder.mkdir()
-        kill_at = 1 + (number * calls) // TRIALS if TRIALS <= calls else 1 + number % calls
+        kill_at = 1 + (number * calls) // TRIALS if calls >= TRIALS else 1 + number % calls
         hit = parent.run("run", folder, kill_at=kill_at, log=log)
         killed += hit
         if number % 5 == 0:  # and its recovery too, perhaps more than once

@@ -12,8 +12,8 @@ import pytest
 from penstock.catalog.database import Database
 from penstock.config import QueueSettings
 from penstock.core.errors import StageUnavailable
+from penstock.core.messages import Lease, QueueMessage, Verdict
 from penstock.core.ports import Queue
-from penstock.core.types import Lease, QueueMessage, Verdict
 from penstock.queue.build import make_broker
 from penstock.queue.sqlite import SqliteQueue
 from tests.brokers import BROKERS, Broker

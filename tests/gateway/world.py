@@ -48,8 +48,8 @@ from penstock.pipeline.ranking import Ranking
 from penstock.pipeline.reorder import Reorder
 from penstock.pipeline.uploads import Uploads
 from penstock.queue.sqlite import SqliteQueue
-from penstock.run.dispatch import Dispatch
 from penstock.rerank.similarity import SimilarityReranker
+from penstock.run.dispatch import Dispatch
 from penstock.run.worker import UploadWorker
 from penstock.search.edge import EdgeIndex
 from penstock.telemetry.metrics import Metrics

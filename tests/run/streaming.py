@@ -141,7 +141,7 @@ class Stream(threading.Thread):
             self.store = self._ask("POST", "/vector_stores", json={"name": STORE})["id"]
             for number in range(self._documents):
                 self._one(number)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised by whoever started the thread
             self.failure = error
 
     def _one(self, number: int) -> None:

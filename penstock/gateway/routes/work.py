@@ -14,7 +14,7 @@ import numpy as np
 from penstock.catalog.jobs import Assignment, Refused
 from penstock.config import QueueSettings
 from penstock.core.errors import BadDocument, Conflict, InvalidRequest, TooLarge
-from penstock.core.types import Lease
+from penstock.core.messages import Lease
 from penstock.gateway.errors import ClientGone
 from penstock.gateway.operation import Call, Handle, Operation
 from penstock.gateway.receive import SlowBody

@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Meta
 
 from penstock.catalog.jobs import Assignment, Refused, Ticket
-from penstock.core.types import Lease, Value, Verdict
+from penstock.core.messages import Lease, Verdict
+from penstock.core.types import Value
 from penstock.gateway.wire.base import Answered, Asked
 from penstock.pipeline.desk import Finished, Outcome, Unfinished
 
