@@ -54,6 +54,11 @@ class Principal(Value, frozen=True):
     priority: Priority = "interactive"
     allowance: Allowance = Allowance()
 
+    @property
+    def owns_server(self) -> bool:
+        """Whether what concerns all tenants concerns this caller: the tenant that is there without any keys."""
+        return self.tenant == "default"
+
 
 # --- documents ----------------------------------------------------------------
 

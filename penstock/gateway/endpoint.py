@@ -121,6 +121,8 @@ class Endpoint:
             raise
         if needed is not None and needed not in principal.scopes:
             raise Forbidden(f"This key does not have the scope '{needed}'.")
+        if self.operation.of_server and not principal.owns_server:
+            raise Forbidden("This concerns all tenants. Use an admin key of the tenant 'default'.")
         return principal
 
     def _query(self, query_string: bytes) -> Any:

@@ -38,8 +38,9 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """`body`, `query` and `answer` are wire structs; `events` is what a stream sends, one struct or a union of them.
 
     `media` is for answers that are not JSON. `form` describes a multipart body, which the route reads itself from
-    `Call.receive`. `scope` is what a key must have; None: anybody may ask. `ends_with_caller` operations are cancelled
-    when the caller leaves; only those can wait at a `door`.
+    `Call.receive`. `scope` is what a key must have; None: anybody may ask. `of_server` operations concern all tenants:
+    only keys of the server's owner, the tenant `default`, may ask. `ends_with_caller` operations are cancelled when
+    the caller leaves; only those can wait at a `door`.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -59,6 +60,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     otherwise: tuple[tuple[int, type], ...] = ()
     """Other statuses whose answer is not an error."""
     scope: KeyScope | None = "read"
+    of_server: bool = False
 
     @property
     def described_path(self) -> str:

@@ -44,6 +44,7 @@ class Guarded:
         await self._key("owner", tenant="victim", groups=("board",))
         await self._key("other user", tenant="victim", groups=("staff",))
         await self._key("other tenant", tenant="intruder")
+        await self._key("server's owner", tenant="default")
         await self._key("read-only", "read", tenant="victim", groups=("board",))
         await self._key("expired", tenant="victim", expires_s=time.time() - 1)
         await self._key("revoked", tenant="victim")

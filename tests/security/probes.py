@@ -70,9 +70,6 @@ WORK = {
 }
 """For keys with the scope `worker`, which serve all tenants; none of these callers has one."""
 
-OF_THE_SERVER = frozenset({"listEngines", "drainReplica", "resumeReplica", *WORK})
-"""What serves all tenants: only the tenant `default`, whose the server is, may ask, and none of these callers is it."""
-
 PROBES: dict[str, tuple[Probe, ...]] = {
     # asking
     "createChatCompletion": (

@@ -12,8 +12,6 @@ from typing import Protocol
 
 import msgspec
 
-from penstock.core.errors import Forbidden
-from penstock.core.types import Principal
 from penstock.gateway.operation import Call, Operation
 from penstock.gateway.reply import Reply
 from penstock.gateway.wire.engines import EngineList, EngineShown, ReplicaAsked, UsageList, UsageShown
@@ -53,6 +51,7 @@ class EngineRoutes:
                 handle=self.list,
                 answer=EngineList,
                 scope="admin",
+                of_server=True,
             ),
             *(
                 Operation(
@@ -64,6 +63,7 @@ class EngineRoutes:
                     body=ReplicaAsked,
                     answer=EngineList,
                     scope="admin",
+                    of_server=True,
                 )
                 for verb, handle, summary in changes
             ),
@@ -78,17 +78,14 @@ class EngineRoutes:
             ),
         ]
 
-    async def list(self, call: Call) -> Reply:
-        _require_owner(call)
+    async def list(self, _call: Call) -> Reply:
         return self._shown()
 
     async def drain(self, call: Call) -> Reply:
-        _require_owner(call)
         self._engines.drain(call.body.model, call.body.replica)
         return self._shown()
 
     async def resume(self, call: Call) -> Reply:
-        _require_owner(call)
         self._engines.resume(call.body.model, call.body.replica)
         return self._shown()
 
@@ -97,7 +94,7 @@ class EngineRoutes:
         data = [
             _usage(tenant, model, totals)
             for tenant, model, totals in sorted(self._engines.used(), key=lambda row: row[:2])
-            if tenant == principal.tenant or _is_owner(principal)
+            if tenant == principal.tenant or principal.owns_server
         ]
         return Reply(body=encode(UsageList(data=data, since=self._since)))
 
@@ -119,12 +116,3 @@ def _usage(tenant: str, model: str, totals: Totals) -> UsageShown:
         mean_first_token_ms=1000 * totals.first_token_s / max(1, totals.spoken),
         tokens_per_s=totals.output / totals.speaking_s if totals.speaking_s > 0 else 0.0,
     )
-
-
-def _is_owner(principal: Principal) -> bool:
-    return principal.tenant == Principal().tenant
-
-
-def _require_owner(call: Call) -> None:
-    if not _is_owner(call.ctx.principal):
-        raise Forbidden("Engines serve all tenants. Use an admin key of the tenant 'default'.")

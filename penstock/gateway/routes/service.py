@@ -49,6 +49,7 @@ class Service:
                 handle=self.metrics,
                 media="text/plain",
                 scope="admin",
+                of_server=True,
             ),
         ]
 
