@@ -119,6 +119,17 @@ def test_the_question_is_not_said_twice_and_old_turns_are_condensed() -> None:
     assert "assistant: Yes." in text
 
 
+def test_what_the_application_says_stands_behind_our_instructions_and_before_the_passages() -> None:
+    turns = (Message(role="system", content="Answer in French."), Message(role="user", content="Hello."))
+
+    packed = packer().pack(ask(hit("a", "Water is wet."), turns=turns), tenant="t").prompt
+    plain_ = packer().pack(ask(hit("a", "Water is wet."), turns=turns[1:]), tenant="t").prompt
+
+    assert packed.messages[0].content.endswith("The application adds:\nAnswer in French.")
+    assert packed.messages[0].content.startswith(plain_.messages[0].content)
+    assert packed.messages[1] == plain_.messages[1]
+
+
 def test_templates_come_from_files_with_a_stores_own_first(tmp_path: Path) -> None:
     (tmp_path / "instructions.txt").write_text("House rules {mark}.")
     (tmp_path / "vs_2").mkdir()

@@ -54,6 +54,11 @@ class Packer:
         mark = mark_of(tenant, key=self._key)
         store_id = prompt.passages[0].store_id if prompt.passages else ""
         instructions = self._templates.of(store_id).text(mark)
+        added = without(mark, _instructions_of(prompt))
+        if added:
+            # Behind ours, which come first and are the same for all; before the passages, since an application says
+            # the same with every question.
+            instructions = f"{instructions}\n\nThe application adds:\n{added}"
         question = without(mark, prompt.question.strip())
         said = without(mark, condensed(_before(prompt), self._conversation_tokens, self._tokens))
         used = sum(self._tokens.count(text) for text in (instructions, said, question)) + 2 * ABOUT_A_MESSAGE
@@ -80,6 +85,12 @@ class Packer:
         )
         places = tuple(by_id[key][0] for key in order)
         return Packed(msgspec.structs.replace(prompt, messages=messages), places, mark)
+
+
+def _instructions_of(prompt: Prompt) -> str:
+    """What the application, not its user, tells the model."""
+    turns = (turn.content.strip() for turn in prompt.messages if turn.role in ("system", "developer"))
+    return "\n\n".join(text for text in turns if text)
 
 
 def _before(prompt: Prompt) -> Sequence[Message]:
