@@ -38,7 +38,7 @@ bench: $(VENV)/.dev ## Quality and speed on a BEIR folder: make bench BEIR=path 
 
 soak: $(VENV)/.dev ## The long trials: simulation, faults and kills, about an hour
 	PENSTOCK_SOAK=10000 $(BIN)/python -m pytest tests/simulation -k soak --timeout 3600
-	PENSTOCK_FAULT_REPEATS=20 $(BIN)/python -m pytest tests/generate/test_faults_matrix.py --timeout 1800
+	PENSTOCK_FAULT_REPEATS=20 $(BIN)/python -m pytest tests/generate/test_faults_matrix.py tests/gateway/test_engine_faults.py --timeout 1800
 	PENSTOCK_ENGINE_LOSS_SECONDS=30 $(BIN)/python -m pytest tests/generate/test_engine_loss.py
 	$(MAKE) test-vllm
 	PENSTOCK_KILLS=120 $(BIN)/python -m pytest tests/integration/test_kill.py --timeout 1800

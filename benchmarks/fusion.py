@@ -58,8 +58,8 @@ class Row(msgspec.Struct):
         n = max(1, self.questions)
         return (
             f"{self.strategy:12} {self.context_tokens:6}  {self.passages / n:5.1f} passages"
-            f" {self.tokens / n:6.0f} tokens   gold in prompt {self.in_prompt / n:.3f}   in answer {self.in_answer / n:.3f}"
-            f"   prefix found {self.cached / max(1, self.blocks):.3f}"
+            f" {self.tokens / n:6.0f} tokens   gold in prompt {self.in_prompt / n:.3f}"
+            f"   in answer {self.in_answer / n:.3f}   prefix found {self.cached / max(1, self.blocks):.3f}"
         )
 
 

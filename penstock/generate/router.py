@@ -84,7 +84,10 @@ class Router:
             return Routed(self._last, "no language model now", Choice(self._last.model, "no language model now"))
         choice = self._policy(prompt, ctx, tier) if model in AUTO else self._named(model or "", ctx)
         if choice.model not in self._models:
-            return Routed(self._last, choice.reason, choice)
+            if not choice.alternatives:
+                return Routed(self._last, choice.reason, choice)
+            labelled = Fallback(engines=(), last_resort=self._last, unable=choice.alternatives)
+            return Routed(labelled, choice.reason, choice)
         # The other able ones come next; the order of the alternatives is the order of the settings.
         names = [choice.model, *(one.model for one in choice.alternatives if one.able)]
         names += self._models[choice.model].fallback
@@ -135,19 +138,21 @@ class Router:
 class Fallback:
     """One request's way along a chain of engines: the next one only before the first delta. `model` says who answers.
 
-    The last resort gets what is left of the time; the others have to begin before the reserve is touched.
+    The last resort gets what is left of the time; the others have to begin before the reserve is touched. An answer
+    that is not by the first choice says so in `degraded`; `unable` are models that were no choice at all.
     """
 
-    def __init__(self, *, engines: Sequence[Engine], last_resort: Generator) -> None:
-        self._engines, self._last = engines, last_resort
-        self.model = engines[0].model
+    def __init__(self, *, engines: Sequence[Engine], last_resort: Generator, unable: Sequence[PassedOver] = ()) -> None:
+        self._engines, self._last, self._unable = engines, last_resort, unable
+        self.model = engines[0].model if engines else last_resort.model
         self.skipped: list[PassedOver] = []
 
     async def generate(self, prompt: Prompt, ctx: Context) -> AsyncGenerator[Delta]:
         ctx.check("generate")
         for engine in self._engines:
             if ctx.remaining_s() <= RESERVE_S:
-                break
+                self.skipped.append(PassedOver(engine.model, "no time is left for it"))
+                continue
             self.model = engine.model
             has_begun = False
             try:
@@ -167,7 +172,7 @@ class Fallback:
     def _labelled(self, delta: Delta) -> Delta:
         if delta.finish is None:
             return delta
-        failed = tuple(f"{one.model} did not answer: {one.why}" for one in self.skipped)
+        failed = tuple(f"{one.model} did not answer: {one.why}" for one in (*self._unable, *self.skipped))
         return msgspec.structs.replace(delta, degraded=(*delta.degraded, *failed))
 
 

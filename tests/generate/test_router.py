@@ -105,9 +105,15 @@ def test_a_split_keeps_its_shares_and_a_request_its_side() -> None:
     assert sides == [split(versions, f"req_{number}") for number in range(5000)]
 
 
-def generation(*servers: FakeLLM, **settings: object) -> Generation:
+def generation(*servers: FakeLLM, fallback: tuple[str, ...] = (), **settings: object) -> Generation:
     engines = tuple(
-        EngineSettings(model=f"m{place}", urls=(server.url,), level=0.3 + place / 2, price_output=1.0 + place)
+        EngineSettings(
+            model=f"m{place}",
+            urls=(server.url,),
+            level=0.3 + place / 2,
+            price_output=1.0 + place,
+            fallback=fallback if place == 0 else (),
+        )
         for place, server in enumerate(servers)
     )
 
@@ -178,6 +184,34 @@ async def test_all_models_down_is_an_extractive_answer_within_the_deadline(serve
     await generation_.stop()
 
 
+async def test_without_a_model_that_is_able_the_answer_says_so(servers: tuple) -> None:
+    too_long = prompt_of("word " * 20_000)
+
+    routed = generation(*servers).router.choose("auto", too_long, context())
+    deltas = [delta async for delta in routed.generator.generate(prompt_of(), context())]
+    alone = generation().router.choose("auto", too_long, context())
+    undiminished = [delta async for delta in alone.generator.generate(prompt_of(), context())]
+
+    assert routed.generator.model == alone.generator.model == MODEL
+    assert [one.split(":")[0] for one in deltas[-1].degraded] == ["m0 did not answer", "m1 did not answer"]
+    assert [one.model for one in routed.alternatives] == ["m0", "m1"]
+    assert undiminished[-1].degraded == ()
+
+
+async def test_a_model_falls_back_on_those_it_names(servers: tuple) -> None:
+    servers[0].behaviour = Behaviour(fault="status_500")
+    generation_ = generation(*servers, fallback=("m1",))
+    await generation_.start()
+    routed = generation_.router.choose("m0", prompt_of(), context())
+
+    deltas = [delta async for delta in routed.generator.generate(prompt_of(), context())]
+
+    assert "".join(delta.text for delta in deltas) == "Large."
+    assert routed.generator.model == "m1"
+    assert deltas[-1].degraded == ("m0 did not answer: stage_unavailable",)
+    await generation_.stop()
+
+
 async def test_an_answer_that_has_begun_does_not_fall_back(servers: tuple) -> None:
     servers[0].behaviour = Behaviour(fault="reset")
     generation_ = generation(*servers)
@@ -212,6 +246,13 @@ async def test_a_canary_gets_its_share_and_accounts_of_its_own(servers: tuple) -
         (GenerateSettings(engines=(EngineSettings(model="m", urls=("http://x/v1",)),) * 2), "same model"),
         (GenerateSettings(splits=(SplitSettings(model="s", weights={"m": 1.0}),)), "no engine"),
         (GenerateSettings(delimiter_key_env="K"), "16 characters"),
+        (
+            GenerateSettings(engines=(EngineSettings(model="m", urls=("http://x/v1", "http://x/v1/")),)),
+            "a server twice",
+        ),
+        (GenerateSettings(engines=(EngineSettings(model="auto", urls=("http://x/v1",)),)), "are taken"),
+        (GenerateSettings(engines=(EngineSettings(model="m", urls=("http://x/v1",), fallback=("n",)),)), "no engine"),
+        (GenerateSettings(engines=(EngineSettings(model="m", urls=("http://x/v1",), key_file="/none"),)), "key_file"),
     ],
 )
 def test_settings_that_cannot_work_say_which(settings: GenerateSettings, says: str) -> None:
