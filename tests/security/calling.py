@@ -54,7 +54,11 @@ def as_form(fields: dict[str, str], file: tuple[str, bytes] | None = None, *, fi
 async def call(app: Any, method: str, target: str, *, token: str | None = None, body: Body = NO_BODY) -> Seen:
     """One request to its end. `target` is a path as it stands on the wire, with its query."""
     path, _, query = target.partition("?")
-    headers = [(b"host", b"penstock.example"), (b"content-length", str(len(body.content)).encode())]
+    headers = [
+        (b"host", b"penstock.example"),
+        (b"accept", b"application/json, text/event-stream"),
+        (b"content-length", str(len(body.content)).encode()),
+    ]
     if body.media:
         headers.append((b"content-type", body.media.encode()))
     if token is not None:

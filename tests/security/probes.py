@@ -31,7 +31,7 @@ class Probe(NamedTuple):
 
 def sends(value: Any) -> Probe:
     """JSON in which `{name}` stands for an id."""
-    names = frozenset(re.findall(r'"{(\w+)}"', json.dumps(value)))
+    names = frozenset(re.findall(r"{(\w+)}", json.dumps(value)))
     return Probe(lambda ids: as_json(_filled(value, ids)), names=names)
 
 
@@ -40,8 +40,8 @@ def _filled(value: Any, ids: Ids) -> Any:
         return {name: _filled(part, ids) for name, part in value.items()}
     if isinstance(value, list):
         return [_filled(part, ids) for part in value]
-    if isinstance(value, str) and value.startswith("{") and value.endswith("}"):
-        return ids[value[1:-1]]
+    if isinstance(value, str):
+        return re.sub(r"{(\w+)}", lambda found: ids[found[1]], value)
     return value
 
 
@@ -49,6 +49,12 @@ PART = as_form({}, ("blob", b"0123456789"), field="data")
 SEARCH = [{"type": "file_search", "vector_store_ids": ["{vector_store_id}"]}]
 USER = [{"role": "user", "content": QUESTION}]
 STORES = ["{vector_store_id}"]
+
+
+def speaks(method: str, **params: Any) -> Probe:
+    """A request of the Model Context Protocol."""
+    return sends({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+
 
 WORK = {
     "workHello": sends({"worker": "w", "model": "hashing-64", "fingerprint": "plain:40"}),
@@ -120,6 +126,13 @@ PROBES: dict[str, tuple[Probe, ...]] = {
     "getVectorStoreFileBatch": (Probe(),),
     "cancelVectorStoreFileBatch": (Probe(),),
     "listFilesInVectorStoreBatch": (Probe(), Probe(query="?after={file_id}")),
+    "mcp": (
+        speaks("tools/call", name="search", arguments={"query": QUESTION, "vector_store_ids": STORES}),
+        speaks("tools/call", name="ask", arguments={"question": QUESTION, "vector_store_ids": STORES}),
+        speaks("tools/call", name="search", arguments={"query": QUESTION}),
+        speaks("resources/list"),
+        speaks("resources/read", uri="penstock:{vector_store_id}/{file_id}"),
+    ),
     # the server
     "metrics": (Probe(),),
     "listEngines": (Probe(),),
