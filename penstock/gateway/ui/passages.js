@@ -38,10 +38,10 @@ function toMark(here) {
   pane.scrollTop = Math.max(0, pane.scrollTop + distance - pane.clientHeight / 3);
 }
 
-/** Where a passage stands: its file, the headings above it, its page. */
+/** Where a passage stands: its file, where that is not its title; the headings above it, its page. */
 export function placeOf(passage) {
   const path = passage.headings.filter((heading) => heading !== passage.title);
-  return [passage.filename, ...path, ...(passage.page ? [`page ${passage.page}`] : [])].join(" › ");
+  return [...(titleOf(passage) === passage.filename ? [] : [passage.filename]), ...path, ...(passage.page ? [`page ${passage.page}`] : [])].join(" › ");
 }
 
 const where = (passage) => el("p", { className: "where" }, el("strong", {}, titleOf(passage)), placeOf(passage));

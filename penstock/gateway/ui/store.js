@@ -103,7 +103,7 @@ export class StoreView {
       this.wrong.replaceChildren(trouble(error, () => this.poll.start()));
       return false;
     }
-    return this.store.file_counts.in_progress > 0;
+    return this.store.file_counts.in_progress > 0 || this.unsettled;
   }
 
   draw(files, more) {
@@ -115,7 +115,8 @@ export class StoreView {
     this.list.replaceChildren(...(files.length ? files.map((file) => fileRow(file, hands)) : [el("li", { className: "none" }, empty)]));
     this.more.hidden = !more;
     if (focused) for (const node of this.list.querySelectorAll("[data-focus]")) if (node.dataset.focus === focused) node.focus();
-    if (files.length && files.every(settled) && this.uploads.idle && this.wasBusy) say("All files are read.");
+    this.unsettled = !files.every(settled);
+    if (files.length && !this.unsettled && this.uploads.idle && this.wasBusy) say("All files are read.");
     this.wasBusy = waiting > 0;
   }
 

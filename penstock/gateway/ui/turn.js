@@ -75,7 +75,7 @@ export class TurnView {
     const { turn } = this, { info } = turn, items = [];
     if (info) {
       items.push(el("span", { title: info.reason }, info.model));
-      if (info.confidence !== null && !info.abstained) items.push(el("span", { title: "How likely it is that the passages answer the question" }, `${Math.round(info.confidence * 100)} % sure`));
+      if (info.confidence !== null && !info.abstained) items.push(el("span", { title: "How likely it is that the passages answer the question" }, `${Math.min(99, Math.round(info.confidence * 100))} % sure`));
     }
     items.push(el("span", { className: "grow" }));
     if (info && info.passages.length) items.push(button("", many(info.passages.length, "passage"), (event) => openPassage(turn, passageOf(turn), event.currentTarget)));

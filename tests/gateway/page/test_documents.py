@@ -21,6 +21,13 @@ from tests.uploads import PlainReader
 WEIR = (
     b"A weir holds the river back.\nThe weir at Schwarzbach is 4.5 metres high.\nFish climb it by a ladder of pools.\n"
 )
+PAPERS = [
+    "Minutes 2026-10.docx",
+    "Water rights.html",
+    "Scan of the drawings.pdf",
+    "Turbine inspection.pdf",
+    "Manual.md",
+]
 DROP = """([names, text]) => {
   const transfer = new DataTransfer();
   for (const name of names) transfer.items.add(new File([text], name, { type: 'text/plain' }));
@@ -214,15 +221,22 @@ async def test_attributes_and_groups_are_shown_and_stores_renamed_and_deleted(li
 
 
 async def test_many_files_at_once(live: Live, open_page: Open) -> None:
+    names = [f"log {n:02}.txt" for n in range(19)] + PAPERS
     files = [
-        {"name": f"file{n:02}.txt", "mimeType": "text/plain", "buffer": b"Text %d.\n%b" % (n, WEIR)} for n in range(24)
+        {
+            "name": name,
+            "mimeType": "text/plain",
+            "buffer": b"broken" if name.startswith("Scan") else b"%d\n%b" % (n, WEIR),
+        }
+        for n, name in enumerate(names)
     ]
     page = await open_page(live, viewport={"width": 1280, "height": 800})
-    await make_store(page, "many")
+    await make_store(page, "Schwarzbach plant")
 
     await page.set_input_files("#files", files)
     await page.wait_for_selector(".pill.busy")
-    await page.wait_for_selector(".head .quiet:has-text('24 ready')")
+    await page.wait_for_selector(".head .quiet:has-text('24 files · 23 ready · 1 failed')")
 
-    await page.wait_for_selector(".file.completed >> nth=23")
+    await page.wait_for_selector(".file.completed >> nth=22")
+    await page.wait_for_selector(".upload", state="detached")
     await picture(page, "page-documents")
