@@ -69,7 +69,10 @@ class Penstock:
         self.kept = KeptResponses(database=self._database)
         self.encoder = make_encoder(settings)
         self.embedder = BatchedEmbedder(
-            embedder=self.encoder, max_tokens=settings.embed.batch_tokens, observe=self.metrics.observe_batch
+            embedder=self.encoder,
+            max_tokens=settings.embed.batch_tokens,
+            workers=self.encoder.streams,
+            observe=self.metrics.observe_batch,
         )
         self.indexes = IndexDirectory(open_index=self._index_of)
         self.queue = make_queue(settings=settings.queue, environ=environ, database=self._database)

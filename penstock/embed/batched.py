@@ -28,6 +28,7 @@ class BatchedEmbedder:
         embedder: Embedder,
         max_tokens: int = 2_048,
         max_waiting: int = 4_096,
+        workers: int = 1,
         observe: Callable[[BatchReport], None] | None = None,
     ) -> None:
         self._embedder = embedder
@@ -37,6 +38,7 @@ class BatchedEmbedder:
             size_of=lambda text: len(text) // CHARS_A_TOKEN + 2,
             max_size=max_tokens,
             max_waiting=max_waiting,
+            workers=workers,
             observe=observe,
         )
 

@@ -15,12 +15,17 @@ from penstock.core.errors import StageUnavailable
 from penstock.core.ports import TextKind, Tokenizer
 from penstock.core.types import Vectors
 from penstock.embed.load import Loaded, load
-from penstock.models.batches import padded, plan
+from penstock.models.batches import padded, plan, plan_closely
 from penstock.models.engine import Engine, Precision, Totals
 from penstock.models.lane import Lane
 
 QUICK_CHARS = 4_000
 """A call of at most so many characters with interactive priority goes the quick way."""
+STREAM_FROM = 4
+"""So many questions at once go through one thread each batch: two threads on one batch wait for each other, and with
+all cores busy that costs more than it saves."""
+CLOSELY = 64
+"""Up to so many texts it pays to look for the best division into batches."""
 QUICK_THREADS = 4
 """More threads than this do not make one short question faster."""
 MAX_STREAMS = 8
@@ -30,10 +35,11 @@ MAX_STREAMS = 8
 class OpenVinoEmbedder:
     """Implements `core.ports.Embedder`. `start` blocks for half a second or so, `stop` for the batch that is running.
 
-    Two ways through the encoder, compiled from the same weights. Short interactive calls go the *quick* way: all
+    Two ways through the encoder, compiled from the same weights. A few short interactive texts go the *quick* way: all
     threads on one batch, for the least latency. Everything else goes the *bulk* way: one thread for each of several
     batches, for the most throughput, the most urgent first at every boundary between batches. A question that comes
-    during an ingestion shares the cores with it but does not wait for it. The bulk way is compiled when first used.
+    during an ingestion shares the cores with it but does not wait for it. The bulk way is compiled when first wanted;
+    questions go the quick way until it is there.
 
     `embed` may be called concurrently, and never blocks the event loop.
     """
@@ -62,6 +68,7 @@ class OpenVinoEmbedder:
         self._bulk_lane = Lane(threads=self._bulk_streams, name="embed-bulk")
         self._tokens_lane = Lane(threads=1, name="embed-tokens")
         self._started: tuple[Loaded, Engine, Engine] | None = None
+        self._compiling: Future[None] | None = None
 
     def start(self) -> None:
         """Find, read and compile the model. Blocks. Raises ModelMissing."""
@@ -83,7 +90,7 @@ class OpenVinoEmbedder:
         """Finish what runs, refuse what waits (StageUnavailable), and give the memory back."""
         for lane in (self._tokens_lane, self._bulk_lane, self._quick_lane):
             lane.stop()
-        self._started = None
+        self._started = self._compiling = None
 
     @property
     def model(self) -> str:
@@ -92,6 +99,11 @@ class OpenVinoEmbedder:
     @property
     def dimension(self) -> int:
         return self._running()[0].dimension
+
+    @property
+    def streams(self) -> int:
+        """Batches that go through it at the same time."""
+        return self._bulk_streams
 
     @property
     def precision(self) -> str:
@@ -133,11 +145,14 @@ class OpenVinoEmbedder:
             # Tokens and vectors in one turn: a question pays one hop between threads, not two.
             def at_once() -> None:
                 rows = loaded.tokenizer.encode(prefixed)
-                for batch in plan([len(row) for row in rows], budget_tokens=self._batch_tokens):
+                planned = plan_closely if len(rows) <= CLOSELY else plan
+                for batch in planned([len(row) for row in rows], budget_tokens=self._batch_tokens):
                     ctx.check("embed")
-                    _encode(loaded, quick, rows, batch, vectors)
+                    _encode(loaded, engine, rows, batch, vectors)
 
-            await asyncio.wrap_future(self._quick_lane.submit(at_once, ctx))
+            streamed = len(texts) >= STREAM_FROM and self._bulk_streams > 1 and self._bulk_is_there(bulk, ctx)
+            engine, lane = (bulk, self._bulk_lane) if streamed else (quick, self._quick_lane)
+            await asyncio.wrap_future(lane.submit(at_once, ctx))
         else:
             rows = await asyncio.wrap_future(self._tokens_lane.submit(lambda: loaded.tokenizer.encode(prefixed), ctx))
             await self._in_turns(loaded, bulk, rows, vectors, ctx)
@@ -160,6 +175,12 @@ class OpenVinoEmbedder:
             # Whoever left, or met an error, wants none of the rest.
             for future in waiting:
                 future.cancel()
+
+    def _bulk_is_there(self, bulk: Engine, ctx: Context) -> bool:
+        """Whether it is compiled; that takes half a second, which nobody who asks should wait for."""
+        if self._compiling is None:
+            self._compiling = self._bulk_lane.submit(bulk.start, ctx)
+        return self._compiling.done() and self._compiling.exception() is None
 
     def _engine(self, loaded: Loaded, *, streams: int, threads: int) -> Engine:
         return Engine(
