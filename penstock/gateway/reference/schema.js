@@ -39,12 +39,22 @@ function structs(schema, document) {
 
 export function fields(schema, document, depth = 0) {
   const list = el("ul", { className: "fields" });
-  for (const struct of structs(schema, document)) {
+  const found = structs(schema, document);
+  if (found.length > 1) { // one of several: each folded, under its name
+    for (const struct of found) {
+      const about = el("span", { className: "about" }, ` ${struct.description ?? ""}`);
+      const item = el("li", {}, el("span", { className: "name" }, struct.properties.type?.enum?.[0] ?? struct.title), about);
+      list.append(item);
+      item.append(unfolding(struct, document, depth));
+    }
+    return list;
+  }
+  for (const struct of found) {
     for (const [name, inner] of Object.entries(struct.properties)) {
-      const found = { ...resolved(inner, document), ...inner };
+      const whole = { ...resolved(inner, document), ...inner };
       const item = el("li", {}, el("span", { className: "name" }, name), el("span", { className: "kind" }, kind(inner, document)));
       if (struct.required?.includes(name)) item.append(el("span", { className: "must" }, "required"));
-      const about = found.description ?? (choices(found) ? withoutNull(found)[0]?.description : undefined);
+      const about = whole.description ?? (choices(whole) ? withoutNull(whole)[0]?.description : undefined);
       if (about) item.append(el("div", { className: "about" }, about));
       if (depth < DEEPEST && structs(inner, document).length) item.append(unfolding(inner, document, depth));
       list.append(item);
