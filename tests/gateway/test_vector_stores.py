@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -8,6 +9,7 @@ import pytest
 from penstock.core.types import FileRecord
 from penstock.gateway.routes.vector_stores import best_of, file_counts, paged
 from penstock.gateway.wire.vector_stores import ListQuery
+from tests.gateway.conftest import client_of
 from tests.gateway.world import RIVERS, World
 
 PATH = "/v1/vector_stores"
@@ -131,3 +133,22 @@ def test_a_chunk_found_twice_keeps_its_best_score() -> None:
     best = best_of([first, second], 2)
 
     assert [(each.chunk.id, each.score) for each in best] == [("a", 0.9), ("b", 0.8)]
+
+
+async def test_a_new_store_is_open_before_anybody_asks_it(client: httpx.AsyncClient, world: World) -> None:
+    store = (await client.post("/v1/vector_stores", json={"name": "fresh"})).json()
+
+    assert store["id"] in world.indexes._open
+
+
+async def test_a_store_that_cannot_be_opened_was_never_made(
+    make_world: Callable[..., Awaitable[World]],
+) -> None:
+    world = await make_world(empty=True)
+    (world.folder / "stores").write_text("no folder")
+    async with client_of(world) as client:
+        refused = await client.post("/v1/vector_stores", json={"name": "fresh"})
+        listed = (await client.get("/v1/vector_stores")).json()
+
+    assert (refused.status_code, refused.json()["error"]["type"]) == (500, "server_error")
+    assert listed["data"] == []

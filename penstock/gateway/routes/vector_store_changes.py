@@ -76,6 +76,12 @@ class VectorStoreChanges:
             metadata=_metadata(asked.metadata, asked.description),
             expires_after_days=asked.expires_after.days if asked.expires_after else None,
         )
+        try:
+            # Making its folder takes a while, and whoever asks all stores should not wait for it.
+            await self._uploads.indexes.of(store)
+        except BaseException:
+            await self._uploads.store_keeper.delete(tenant, store.id)
+            raise
         if wanted:
             await self._uploads.attaching.attach_batch(store, wanted, model=embedder.model)
         return Reply(body=encode(await described(store, self._uploads.ledger)))
