@@ -13,6 +13,7 @@ from penstock.core.types import Citation, Delta, FinishReason, Hit, Usage
 from penstock.gateway.wire.chat import (
     Alternative,
     Annotation,
+    AnswerInfo,
     AnswerMessage,
     ChatChunk,
     ChatCompletion,
@@ -31,8 +32,6 @@ from penstock.gateway.wire.chat import (
 from penstock.pipeline.question import Answering
 
 encode = msgspec.json.Encoder().encode
-
-Outcome = Literal["answered", "abstained", "failed", "cancelled"]
 
 DONE = b"data: [DONE]\n\n"
 
@@ -138,17 +137,8 @@ class Answer:
         return [annotation(citation, hits, text) for citation in self._citations]
 
     def _info(self, answering: Answering) -> PenstockInfo:
-        timings_ms = answering.timings.milliseconds()
         return PenstockInfo(
-            request_id=self._request_id,
-            model=answering.model,
-            reason=answering.reason,
-            alternatives=[Alternative(model=one.model, why=one.why) for one in answering.alternatives],
-            abstained=answering.abstained,
-            confidence=answering.confidence,
-            coverage=answering.found.coverage,
-            degraded=[*answering.found.missing, *answering.found.degraded, *answering.degraded],
-            timings_ms=timings_ms,
+            **msgspec.structs.asdict(info_of(answering, self._request_id)),
             passages=[self._passage(hit, number) for number, hit in enumerate(answering.found.hits, start=1)],
         )
 
@@ -170,6 +160,21 @@ class Answer:
                 if citation.number == number and citation.end > citation.start
             ],
         )
+
+
+def info_of(answering: Answering, request_id: str) -> AnswerInfo:
+    """What became of the question on its way."""
+    return AnswerInfo(
+        request_id=request_id,
+        model=answering.model,
+        reason=answering.reason,
+        alternatives=[Alternative(model=one.model, why=one.why) for one in answering.alternatives],
+        abstained=answering.abstained,
+        confidence=answering.confidence,
+        coverage=answering.found.coverage,
+        degraded=[*answering.found.missing, *answering.found.degraded, *answering.degraded],
+        timings_ms=answering.timings.milliseconds(),
+    )
 
 
 def annotation(citation: Citation, hits: tuple[Hit, ...], text: str) -> Annotation:

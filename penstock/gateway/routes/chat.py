@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import msgspec
 
@@ -13,7 +14,8 @@ from penstock.gateway.directory import StoreCatalog, stores_meant
 from penstock.gateway.filters import read_filters
 from penstock.gateway.operation import Call, Operation
 from penstock.gateway.reply import Events, Reply
-from penstock.gateway.routes.answer import Answer, Outcome
+from penstock.gateway.routes.answer import Answer
+from penstock.gateway.routes.running import running
 from penstock.gateway.visit import Visit
 from penstock.gateway.wire.chat import NEUTRAL, ChatChunk, ChatCompletion, ChatMessage, ChatRequest
 from penstock.pipeline.question import Answering, Question, QuestionPipeline
@@ -58,39 +60,20 @@ class Chat:
         answering = await self._ask(question, call)
         if asked.stream:
             return Events(self._events(answer, answering, call.visit))
-        async for _ in self._run(answer, answering, call.visit):
+        async for _ in running(answer, answering, call.visit, self._metrics):
             pass
         return Reply(body=encode(answer.completion(answering)))
 
     async def _events(self, answer: Answer, answering: Answering, visit: Visit) -> AsyncGenerator[bytes]:
         opened = False
-        async for text in self._run(answer, answering, visit):
-            if not opened:
-                opened = True
-                yield answer.opening(answering) + answer.piece(text)
-            else:
-                yield answer.piece(text)
+        async with aclosing(running(answer, answering, visit, self._metrics)) as deltas:
+            async for delta in deltas:
+                if delta.text:
+                    opening = b"" if opened else answer.opening(answering)
+                    yield opening + answer.piece(delta.text)
+                    opened = True
         closing = answer.closing(answering)
         yield closing if opened else answer.opening(answering) + closing
-
-    async def _run(self, answer: Answer, answering: Answering, visit: Visit) -> AsyncGenerator[str]:
-        """The answer's pieces of text; counted by how it ended, and stopped with its reader."""
-        outcome: Outcome = "cancelled"
-        try:
-            async for delta in answering:
-                visit.responded()
-                answer.add(delta)
-                if delta.text:
-                    yield delta.text
-            answer.check_whole()
-            outcome = "abstained" if answering.abstained else "answered"
-        except Exception:
-            outcome = "failed"
-            raise
-        finally:
-            self._metrics.answers.labels(answering.model, outcome).inc()
-            visit.tokens = answer.tokens
-            await answering.aclose()
 
     async def _question(self, call: Call, asked: ChatRequest) -> Question:
         text, conversation = conversation_of(asked.messages)

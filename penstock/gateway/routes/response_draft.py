@@ -11,7 +11,7 @@ from msgspec import UNSET, UnsetType
 from penstock.core.errors import RateLimited, StageUnavailable
 from penstock.core.types import Delta, FinishReason, Hit, Usage
 from penstock.gateway.errors import body_in_stream
-from penstock.gateway.routes.answer import file_citation
+from penstock.gateway.routes.answer import file_citation, info_of
 from penstock.gateway.wire import response_events as events
 from penstock.gateway.wire.chat import FileCitation
 from penstock.gateway.wire.response_objects import (
@@ -23,7 +23,6 @@ from penstock.gateway.wire.response_objects import (
     OutputText,
     Response,
     ResponseError,
-    ResponseInfo,
     ResponseUsage,
 )
 from penstock.pipeline.question import Answering
@@ -77,6 +76,11 @@ class Draft:
         if delta.finish == "error":
             raise StageUnavailable("generate", "the engine failed in the middle of its answer.")
 
+    @property
+    def tokens(self) -> int | None:
+        """What the engine has counted; None where it counts nothing."""
+        return None if self._usage is None else self._usage.prompt + self._usage.output
+
     def check_whole(self) -> None:
         """Raise StageUnavailable when the engine went silent: half an answer never looks like a whole one."""
         if self._finish is None:
@@ -99,7 +103,7 @@ class Draft:
             model=answering.model,
             output=[*([self._searched] if self._searched else []), message],
             usage=_usage(self._usage),
-            penstock=self._info(answering),
+            penstock=info_of(answering, self._request_id),
         )
 
     def shown(self, response: Response) -> Response:
@@ -180,18 +184,6 @@ class Draft:
 
     def _content(self) -> OutputText:
         return OutputText(text="".join(self._text), annotations=self._citations)
-
-    def _info(self, answering: Answering) -> ResponseInfo:
-        return ResponseInfo(
-            request_id=self._request_id,
-            model=answering.model,
-            reason=answering.reason,
-            abstained=answering.abstained,
-            confidence=answering.confidence,
-            coverage=answering.found.coverage,
-            degraded=[*answering.found.missing, *answering.degraded],
-            timings_ms=answering.timings.milliseconds(),
-        )
 
 
 def without_results(response: Response) -> Response:

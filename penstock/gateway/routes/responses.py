@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -11,16 +12,16 @@ from msgspec import UNSET
 
 from penstock.catalog.responses import KeptResponses, Turns
 from penstock.core.errors import InvalidRequest, NotFound, UnsupportedParameter
-from penstock.core.types import Delta, Message, Sampling, Store
+from penstock.core.types import Message, Sampling, Store
 from penstock.gateway.directory import StoreCatalog, stores_meant
 from penstock.gateway.filters import read_filters
 from penstock.gateway.items import cited_files, own_words, read_items, turns_of
 from penstock.gateway.operation import Call, Operation
 from penstock.gateway.reply import Events, Reply
-from penstock.gateway.routes.answer import Outcome
 from penstock.gateway.routes.chat import DEFAULT_PASSAGES, OUR_CHOICE
 from penstock.gateway.routes.response_draft import Draft
 from penstock.gateway.routes.response_history import kept_of, said_in, wants_results
+from penstock.gateway.routes.running import running
 from penstock.gateway.tools import read_tools, wants_search
 from penstock.gateway.wire.response_events import ResponseEvent
 from penstock.gateway.wire.response_input import Item
@@ -95,7 +96,7 @@ class Responses:
         draft.found(answering.found.hits)
         if asking.request.stream:
             return Events(self._events(draft, answering, asking, call), failed=draft.failed)
-        async for _ in self._run(draft, answering):
+        async for _ in running(draft, answering, call.visit, self._metrics):
             pass
         response = draft.whole(answering)
         await self._keep(response, answering, asking, call)
@@ -103,31 +104,16 @@ class Responses:
 
     async def _events(self, draft: Draft, answering: Answering, asking: Asking, call: Call) -> AsyncGenerator[bytes]:
         opening: bytes | None = None
-        async for delta in self._run(draft, answering):
-            if opening is None:
-                opening = draft.opening(answering)  # known only now: an engine may fall back on another
-                yield opening + draft.more(delta)
-            elif piece := draft.more(delta):
-                yield piece
+        async with aclosing(running(draft, answering, call.visit, self._metrics)) as deltas:
+            async for delta in deltas:
+                if opening is None:
+                    opening = draft.opening(answering)  # known only now: an engine may fall back on another
+                    yield opening + draft.more(delta)
+                elif piece := draft.more(delta):
+                    yield piece
         response = draft.whole(answering)
         await self._keep(response, answering, asking, call)
         yield draft.closing(response)
-
-    async def _run(self, draft: Draft, answering: Answering) -> AsyncGenerator[Delta]:
-        """The answer's pieces; counted by how it ended, and stopped with its reader."""
-        outcome: Outcome = "cancelled"
-        try:
-            async for delta in answering:
-                draft.add(delta)
-                yield delta
-            draft.check_whole()
-            outcome = "abstained" if answering.abstained else "answered"
-        except Exception:
-            outcome = "failed"
-            raise
-        finally:
-            self._metrics.answers.labels(answering.model, outcome).inc()
-            await answering.aclose()
 
     async def _read(self, call: Call) -> Asking:
         asked: ResponseRequest = call.body

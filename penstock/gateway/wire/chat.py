@@ -192,7 +192,7 @@ class Alternative(Answered, frozen=True):
     why: str
 
 
-class PenstockInfo(Answered, frozen=True):
+class AnswerInfo(Answered, frozen=True):
     """What OpenAI's shape has no place for."""
 
     request_id: str
@@ -204,6 +204,11 @@ class PenstockInfo(Answered, frozen=True):
     coverage: float
     degraded: list[str]
     timings_ms: dict[str, float]
+
+
+class PenstockInfo(AnswerInfo, frozen=True):
+    """The same, and what the answer could rest on."""
+
     passages: list[Passage]
 
 

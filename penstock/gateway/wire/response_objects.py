@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 
 from penstock.core.types import AttributeValue
 from penstock.gateway.wire.base import Answered
-from penstock.gateway.wire.chat import FileCitation
+from penstock.gateway.wire.chat import AnswerInfo, FileCitation
 
 
 class OutputText(Answered, frozen=True):
@@ -86,19 +86,6 @@ class IncompleteDetails(Answered, frozen=True):
     reason: Literal["max_output_tokens", "content_filter"]
 
 
-class ResponseInfo(Answered, frozen=True):
-    """What OpenAI's shape has no place for."""
-
-    request_id: str
-    model: str
-    reason: str
-    abstained: bool
-    confidence: float | None
-    coverage: float
-    degraded: list[str]
-    timings_ms: dict[str, float]
-
-
 class TextFormat(Answered, frozen=True):
     """Plain text."""
 
@@ -156,7 +143,7 @@ class Response(Answered, frozen=True):
     truncation: Literal["auto"] = "auto"
     usage: ResponseUsage | UnsetType = UNSET
     user: str | UnsetType = UNSET
-    penstock: ResponseInfo | UnsetType = UNSET
+    penstock: AnswerInfo | UnsetType = UNSET
     object: Literal["response"] = "response"
 
 
