@@ -14,7 +14,7 @@ from penstock.ingest.chunk import chunk_document, embedding_text
 from penstock.ingest.parser import parser_of
 from penstock.ingest.records import document_of
 
-READING = 1
+READING = 2
 """Raised when parsing or splitting changes, so that unchanged files are read again."""
 
 

@@ -5,8 +5,10 @@ Nothing is ever written, so a member's path can lead nowhere; it is only a name.
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import tarfile
 import zipfile
 import zlib
@@ -23,6 +25,7 @@ Member = tuple[str, Callable[[], bytes]]
 """A name, and what gives its bytes. The latter raises BadDocument."""
 PIECE_BYTES = 256 * 1024
 MAX_SKIPPED_CHARS = 500
+PACKED_SUFFIXES = (".gz", ".bz2", ".xz")
 
 
 def read_zip(content: bytes, outline: Outline, limits: ParseLimits) -> None:
@@ -44,25 +47,46 @@ def _zip_bytes(container: Container, name: str, info: zipfile.ZipInfo) -> bytes:
 
 
 def read_gzip(content: bytes, outline: Outline, limits: ParseLimits) -> None:
-    unpacked = _gunzip(content, limits)
+    with gzip.open(io.BytesIO(content)) as stream:
+        _read_packed(stream, len(content), outline, limits)
+
+
+def read_bzip2(content: bytes, outline: Outline, limits: ParseLimits) -> None:
+    with bz2.open(io.BytesIO(content)) as stream:
+        _read_packed(stream, len(content), outline, limits)
+
+
+def read_xz(content: bytes, outline: Outline, limits: ParseLimits) -> None:
+    with lzma.open(io.BytesIO(content)) as stream:
+        _read_packed(stream, len(content), outline, limits)
+
+
+def _read_packed(stream: io.BufferedIOBase, packed: int, outline: Outline, limits: ParseLimits) -> None:
+    """The one file in a compressed stream, under the name without the ending."""
+    unpacked = _unpack(stream, packed, limits)
     name = outline.filename.rpartition("/")[2]
-    inner = name[:-3] if name.lower().endswith(".gz") else name.replace(".tgz", ".tar")
+    inner = (
+        name.replace(".tgz", ".tar") if name.lower().endswith(".tgz") else name[: -len(_packed_suffix(name)) or None]
+    )
     read_members(iter([(inner, lambda: unpacked)]), outline, limits, named=False)
 
 
-def _gunzip(content: bytes, limits: ParseLimits) -> bytes:
+def _packed_suffix(name: str) -> str:
+    return next((suffix for suffix in PACKED_SUFFIXES if name.lower().endswith(suffix)), "")
+
+
+def _unpack(stream: io.BufferedIOBase, packed: int, limits: ParseLimits) -> bytes:
     """Raises BadDocument."""
     pieces: list[bytes] = []
     size = 0
     try:
-        with gzip.open(io.BytesIO(content)) as stream:
-            while piece := stream.read(PIECE_BYTES):
-                pieces.append(piece)
-                size += len(piece)
-                _check_ratio(size, len(content), limits)
-                if size > limits.max_member_bytes:
-                    raise BadDocument("too_large", f"It unpacks to more than {limits.max_member_bytes:,} bytes.")
-    except (OSError, EOFError, zlib.error) as error:
+        while piece := stream.read(PIECE_BYTES):
+            pieces.append(piece)
+            size += len(piece)
+            _check_ratio(size, packed, limits)
+            if size > limits.max_member_bytes:
+                raise BadDocument("too_large", f"It unpacks to more than {limits.max_member_bytes:,} bytes.")
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise BadDocument("corrupt", f"It is damaged: {error}.") from error
     return b"".join(pieces)
 

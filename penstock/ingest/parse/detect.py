@@ -33,14 +33,14 @@ MAGIC = (
     (b"\xca\xfe\xba\xbe", "program"),
     (b"7z\xbc\xaf\x27\x1c", "archive"),
     (b"Rar!\x1a\x07", "archive"),
-    (b"\xfd7zXZ\0", "archive"),
-    (b"BZh", "archive"),
+    (b"\xfd7zXZ\0", "xz"),
+    *((b"BZh%d1AY&SY" % level, "bzip2") for level in range(1, 10)),
     (b"\x28\xb5\x2f\xfd", "archive"),
 )
 MARKDOWN_NAMES = frozenset({".md", ".markdown", ".mdown", ".mkd", ".mdx", ".rmd", ".qmd"})
 CONTAINER_NAMES = frozenset({
     ".pdf", ".docx", ".docm", ".dotx", ".pptx", ".pptm", ".xlsx", ".xlsm", ".odt", ".ods", ".odp", ".epub", ".msg",
-    ".doc", ".ppt", ".xls", ".zip", ".gz", ".tgz", ".tar",
+    ".doc", ".ppt", ".xls", ".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz",
 })  # fmt: skip
 """Names of formats that are no plain text: text under such a name is a damaged file, or an error message."""
 HTML_NAMES = frozenset({".html", ".htm", ".xhtml"})

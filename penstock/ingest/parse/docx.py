@@ -16,7 +16,7 @@ SKIPPED = frozenset({"Fallback", "del", "moveFrom", "instrText", "delText", "pPr
 """Second versions of drawings, deleted text, field codes, what the format was before."""
 HEADING_NAME = re.compile(r"(?i)heading\s*([1-9])$")
 BULLETS = frozenset({"bullet", "none", ""})
-NOTES = ("footnotes", "endnotes")
+NOTES = ("footnotes", "endnotes", "comments")
 
 
 class _Style(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from penstock.core.errors import BadDocument
 from penstock.core.types import Document
-from penstock.ingest.parse.archive import read_gzip, read_tar, read_zip
+from penstock.ingest.parse.archive import read_bzip2, read_gzip, read_tar, read_xz, read_zip
 from penstock.ingest.parse.code import read_code
 from penstock.ingest.parse.delimited import read_delimited
 from penstock.ingest.parse.detect import detect
@@ -31,6 +31,7 @@ Reader = Callable[[bytes, Outline, ParseLimits], None]
 """Writes what it finds into the outline. Raises BadDocument."""
 
 READERS: dict[str, Reader] = {
+    "bzip2": read_bzip2,
     "code": read_code,
     "delimited": read_delimited,
     "docx": read_docx,
@@ -50,6 +51,7 @@ READERS: dict[str, Reader] = {
     "text": read_text,
     "xlsx": read_xlsx,
     "xml": read_xml,
+    "xz": read_xz,
     "zip": read_zip,
 }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from selectolax.lexbor import LexborHTMLParser
+
 from penstock.ingest.parse.encoding import decode
 from penstock.ingest.parse.limits import ParseLimits
 from penstock.ingest.parse.outline import Outline
@@ -11,6 +13,12 @@ from penstock.ingest.parse.xmlstream import Event, events
 
 DECLARATION = re.compile(r"\s*<\?xml[^>]{0,200}\?>")
 DECLARED = re.compile(rb"""<\?xml[^>]{0,100}encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
+MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,500}>")
+"""Feeds carry HTML as the text of an element."""
+WORD = re.compile(r"[^\W\d_]{2}")
+UNSPOKEN = frozenset(
+    {"style", "class", "id", "transform", "d", "points", "fill", "stroke", "lang", "space", "schemaLocation"}
+)
 LONGEST_VALUE_CHARS = 1000
 """A longer attribute is a drawing or other data."""
 
@@ -55,6 +63,7 @@ class _Reader:
         elif self._start is not None:
             # An element within an element: what was gathered belongs to the one around.
             self._write()
+            self._lines += _facts(self._start)
         self._start = event
 
     def _end(self) -> None:
@@ -66,7 +75,8 @@ class _Reader:
             return
         start, self._start = self._start, None
         if text:
-            self._lines.append(text if self._mixed else f"{start.name}: {text}")
+            facts = [] if self._mixed else _facts(start)
+            self._lines += [text if self._mixed else f"{start.name}: {text}", *facts]
         elif start.attributes:
             values = [
                 f"{name}={value}" for name, value in start.attributes.items() if 0 < len(value) <= LONGEST_VALUE_CHARS
@@ -74,11 +84,23 @@ class _Reader:
             self._lines.append(f"{start.name}: {', '.join(values)}")
 
     def _taken(self) -> str:
-        text = " ".join("".join(self._words).split())
+        text = "".join(self._words)
         self._words = []
-        return text
+        if MARKUP.search(text) and (page := LexborHTMLParser(text).body) is not None:
+            text = page.text(separator=" ")
+        return " ".join(text.split())
 
     def _write(self) -> None:
         if self._lines:
             self._outline.paragraph((" " if self._mixed else "\n").join(self._lines))
         self._lines, self._mixed = [], False
+
+
+def _facts(start: Event) -> list[str]:
+    """What an element with content says in its attributes, if that is words."""
+    spoken = [
+        f"{name}={value}"
+        for name, value in start.attributes.items()
+        if name not in UNSPOKEN and len(value) <= LONGEST_VALUE_CHARS and WORD.search(value) and "://" not in value
+    ]
+    return [f"{start.name}: {', '.join(spoken)}"] if spoken else []

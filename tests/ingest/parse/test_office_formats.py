@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import tarfile
 
 import pytest
@@ -257,6 +259,14 @@ def test_gzip_and_tar():
         info.size = 4
         archive.addfile(info, io.BytesIO(b"beta"))
     assert "beta" in text_of(read(buffer.getvalue(), "a.tgz"))
+
+
+@pytest.mark.parametrize(("pack", "suffix"), [(bz2.compress, "bz2"), (lzma.compress, "xz")])
+def test_other_compressed_files_have_the_same_limits(pack, suffix):
+    assert shown(read(pack(b"# A\n\nalpha"), f"a.md.{suffix}")) == [("heading1", "A"), ("paragraph", "alpha")]
+    with pytest.raises(BadDocument) as failure:
+        read(pack(bytes(230 * 1024 * 1024)), f"bomb.txt.{suffix}")
+    assert failure.value.reason == "too_large"
 
 
 def test_the_type_is_found_by_content():

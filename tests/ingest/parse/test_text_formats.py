@@ -63,6 +63,13 @@ def test_western_text_of_any_encoding(encoding, mark):
         ("gb18030", "这是一个简短的中文文本，用于测试编码检测。"),
         ("big5", "這是一個簡短的中文文本，用於測試編碼檢測。"),
         ("cp1250", "Żółta łódka płynie po jeziorze, a ptaki śpiewają"),
+        ("iso8859-2", "Żółta łódka płynie po jeziorze, a ptaki śpiewają"),
+        ("cp1255", "כל בני האדם נולדו בני חורין ושווים בערכם ובזכויותיהם"),
+        ("iso2022_jp", "日本語のテキストです。名前と住所を書いてください。"),
+        ("utf-16-le", "日本語のテキストです。\n名前と住所を書いてください。"),
+        ("utf-16-be", "모든 국민은 법 앞에 평등하다. 누구든지 차별을 받지 아니한다."),
+        ("utf-16-be", "Όλοι οι άνθρωποι γεννιούνται ελεύθεροι και ίσοι"),
+        ("utf-16-le", "มนุษย์ทั้งหลายเกิดมามีอิสระ และเสมอภาคกัน"),
     ],
 )
 def test_other_scripts_without_a_declaration(encoding, text):
@@ -174,6 +181,15 @@ def test_xml_elements_have_their_names():
         "a.xml",
     )
     assert shown(document) == [("paragraph", "name: Canada\ncapital: Ottawa"), ("paragraph", "It is very cold.")]
+
+
+def test_xml_attributes_with_words_and_markup_in_text_are_read():
+    document = read(
+        "<?xml version='1.0'?><rss><item id='n7' topic='Harbour works'><title>One</title>"
+        "<description>&lt;p&gt;Hello &lt;b&gt;bold&lt;/b&gt;&lt;/p&gt;</description></item></rss>",
+        "a.xml",
+    )
+    assert shown(document) == [("paragraph", "item: topic=Harbour works\ntitle: One\ndescription: Hello bold")]
 
 
 def test_xml_of_another_encoding_than_it_says():
