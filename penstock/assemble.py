@@ -241,6 +241,7 @@ class Penstock:
             model=store.embedder,
             dimension=store.dimension,
             settings=self.settings.search,
+            reuse_vectors=self.settings.ingest.reuse_vectors,
         )
         return BatchedIndex(index=index, observe=self.metrics.observe_batch)
 

@@ -236,6 +236,8 @@ class IngestSettings(Section, frozen=True):
     """Memory of the process that reads a file, its program included; over it, the file fails with reason `memory`."""
     parse_workers: PositiveInt = 2
     """Files read at the same time."""
+    reuse_vectors: bool = True
+    """A text that a store holds already is not encoded again: unchanged passages of a changed file, copies, renames."""
     isolate_every_file: bool = False
     """A process of its own for small text and Markdown files too. Some milliseconds more for each."""
 

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from penstock.catalog.atrest import guarded, take_sum, write_sum
 from penstock.core.errors import DataDamaged, DiskFull, PenstockError, StageUnavailable
 from penstock.core.types import Store
 
@@ -78,7 +79,12 @@ class Database:
 
     def _open(self) -> None:
         try:
-            connection = sqlite3.connect(self._path, timeout=self._busy_timeout_s)
+            with guarded(self._path):
+                proved = not self._path.exists() or take_sum(self._path)
+                connection = sqlite3.connect(self._path, timeout=self._busy_timeout_s)
+                connection.execute("PRAGMA user_version").fetchone()  # opens the file
+            if not proved and (wrong := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                raise DataDamaged(f"{self._path} is damaged ({wrong}). Restore it from a backup.")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
@@ -86,6 +92,8 @@ class Database:
             self._migrate(connection)
         except sqlite3.Error as error:
             raise translated(error, self._path) from error
+        except OSError as error:
+            raise DataDamaged(f"Cannot open {self._path}: {error.strerror}. Check the folder and its owner.") from error
         self._connection = connection
 
     def _migrate(self, connection: sqlite3.Connection) -> None:
@@ -110,7 +118,9 @@ class Database:
 
     def _close(self) -> None:
         if self._connection is not None:
-            self._connection.close()
+            with guarded(self._path):
+                self._connection.close()
+                write_sum(self._path)
             self._connection = None
 
 

@@ -40,9 +40,11 @@ class Originals:
         return self._folder / sha256
 
     def read(self, sha256: str, *, start: int = 0, size: int = -1) -> bytes:
-        """A piece, or all. Raises DataDamaged when it is not there."""
+        """A piece, or all. Raises DataDamaged when it is not there, or, at its start, when it is not what came in."""
         try:
             with self.path(sha256).open("rb") as file:
+                if not start and hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                    raise DataDamaged(f"{self.path(sha256)} is damaged. Restore it from a backup, or upload it again.")
                 file.seek(start)
                 return file.read(size)
         except OSError as error:

@@ -113,6 +113,11 @@ class Entry(Value, frozen=True):
     version: str
     attributes: dict[str, AttributeValue] = {}
     groups: tuple[str, ...] = ()
+    embedded: str = ""
+    """Hash of what the encoder read: entries of a store that have the same one have the same vector."""
+    sketch: str = ""
+    """Of the vector as the encoder gave it. An index that keeps sketches fills it in where it is empty; a vector that
+    was read from the index and is written again brings its own along, as what is stored is rounded."""
 
 
 class Removal(Value, frozen=True):

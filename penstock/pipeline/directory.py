@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from penstock.core.errors import NotFound
 from penstock.core.ports import Index
-from penstock.core.types import Entry, Store, Vectors
+from penstock.core.types import Entry, Store, Vector, Vectors
 
 
 class OpenIndex(Index, Protocol):
@@ -24,6 +24,13 @@ class OpenIndex(Index, Protocol):
 
     async def entries_of(self, file_id: str) -> tuple[list[Entry], Vectors]:
         """The file's chunks in their order, as they are stored."""
+        ...
+
+    async def embedded(self, hashes: Sequence[str]) -> dict[str, tuple[Vector, str]] | None:
+        """Vector and sketch of what is there already, by the hash of what the encoder read.
+
+        None where nothing is to be used again.
+        """
         ...
 
 

@@ -17,9 +17,10 @@ import msgspec
 from penstock.core.context import Context
 from penstock.core.errors import BadDocument
 from penstock.core.ports import Embedder, Source
-from penstock.core.types import Chunk, Document, Entry, Failure, FileRecord, Removal, Store, Vectors
+from penstock.core.types import Chunk, Document, Entry, Failure, FileRecord, Removal, Store
 from penstock.pipeline.directory import OpenIndex
 from penstock.pipeline.identity import content_version, file_id_of
+from penstock.pipeline.reuse import Encoded, Once
 from penstock.telemetry.metrics import Metrics
 
 LOOK_AHEAD = 256
@@ -64,6 +65,8 @@ class Progress(msgspec.Struct):
     unchanged: int = 0
     failed: int = 0
     chunks: int = 0
+    reused: int = 0
+    """Chunks whose vectors were there already."""
     size_bytes: int = 0
     failures: list[Failure] = []
 
@@ -85,7 +88,7 @@ class Embedded(msgspec.Struct, frozen=True):
     """A group on its way to the index."""
 
     documents: list[Prepared]
-    vectors: Vectors
+    encoded: Encoded
 
 
 class Ingestion:
@@ -109,7 +112,7 @@ class Ingestion:
         """`file_id` makes a file's id of a source's identity; derived ids, where none is given."""
         self._store = store
         self._index = index
-        self._embedder = embedder
+        self._once = Once(index=index, embedder=embedder)
         self._reader = reader
         self._records = records
         self._metrics = metrics
@@ -206,8 +209,7 @@ class Ingestion:
     async def _embed(self, ctx: Context) -> None:
         async for group in self._groups():
             texts = [text for prepared in group for text in prepared.texts]
-            vectors = await self._embedder.embed(texts, ctx, kind="passage")
-            await self._embedded.put(Embedded(group, vectors))
+            await self._embedded.put(Embedded(group, await self._once.embed(texts, ctx)))
         await self._embedded.put(None)
 
     async def _groups(self) -> AsyncIterator[list[Prepared]]:
@@ -226,10 +228,12 @@ class Ingestion:
     async def _write(self, ctx: Context) -> None:
         while (group := await self._embedded.get()) is not None:
             records = [prepared.record for prepared in group.documents]
+            encoded = group.encoded
+            origins = zip(encoded.hashes, encoded.sketches, strict=True)
             await self._records.put(records)
             await self._index.write(
-                [entry for prepared in group.documents for entry in _entries(prepared)],
-                group.vectors,
+                [entry for prepared in group.documents for entry in _entries(prepared, origins)],
+                encoded.vectors,
                 [Removal(file_id=record.file_id, keep_version=record.pending_version) for record in records],
                 ctx,
             )
@@ -239,7 +243,9 @@ class Ingestion:
                 self.progress.chunks += len(prepared.chunks)
                 self.progress.size_bytes += prepared.record.size_bytes
                 self._metrics.files.labels("completed").inc()
-            self._metrics.chunks.inc(len(group.vectors))
+            self.progress.reused += encoded.reused
+            self._metrics.chunks.inc(len(encoded.vectors))
+            self._metrics.chunks_reused.inc(encoded.reused)
             self._report(self.progress)
 
     # --- counting ------------------------------------------------------------------------
@@ -286,10 +292,11 @@ def completed(record: FileRecord) -> FileRecord:
     )
 
 
-def _entries(prepared: Prepared) -> Iterator[Entry]:
+def _entries(prepared: Prepared, origins: Iterator[tuple[str, str]]) -> Iterator[Entry]:
+    """`origins` are the hashes and sketches of the group's chunks, from which each document takes its own."""
     record, document = prepared.record, prepared.document
     assert record.pending_version is not None, "only pending documents are written"
-    for chunk in prepared.chunks:
+    for chunk, (embedded, sketch) in zip(prepared.chunks, itertools.islice(origins, len(prepared.chunks)), strict=True):
         yield Entry(
             chunk=chunk,
             file_id=record.file_id,
@@ -298,4 +305,6 @@ def _entries(prepared: Prepared) -> Iterator[Entry]:
             version=record.pending_version,
             attributes=document.attributes,
             groups=record.groups,
+            embedded=embedded,
+            sketch=sketch,
         )

@@ -66,6 +66,9 @@ class BatchedIndex:
     async def entries_of(self, file_id: str) -> tuple[list[Entry], Vectors]:
         return await self._index.entries_of(file_id)
 
+    async def embedded(self, hashes: Sequence[str]) -> dict[str, tuple[Vector, str]] | None:
+        return await self._index.embedded(hashes)
+
     async def dump(self) -> list[Line]:
         return await self._index.dump()
 

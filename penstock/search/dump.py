@@ -1,6 +1,7 @@
 """A store's contents in a canonical form: equal dumps mean equal stores, however they came about.
 
-A vector's hash is over what the index keeps of it: stores of one kind and one `vector_bits` compare.
+A vector's hash is that of its sketch, if what is stored agrees with it: rounding differs in the last bit when a stored
+vector is stored again, and the sketch stays what the encoder's vector was.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import msgspec
 import numpy as np
 
 from penstock.core.types import Entry, Vector
+from penstock.search.proof import agree, sketch_of
 
 
 class Line(msgspec.Struct, frozen=True, order=True):
@@ -30,13 +32,16 @@ def line_of(entry: Entry, vector: Vector) -> Line:
     # Without its ids, which stand in the line: those of uploaded files are random, and the rest is comparable then.
     chunk = msgspec.structs.replace(entry.chunk, id="")
     rest = msgspec.structs.replace(entry, file_id="", chunk=chunk)
+    sketch = entry.sketch or sketch_of(vector)
+    if not agree([sketch], vector[np.newaxis])[0]:
+        sketch = f"damaged {np.asarray(vector, np.float32).tobytes().hex()}"
     return Line(
         file_id=entry.file_id,
         version=entry.version,
         position=entry.chunk.position,
         chunk_id=entry.chunk.id,
         text_hash=_hash(entry.chunk.text.encode()),
-        vector_hash=_hash(np.asarray(vector, np.float32).tobytes()),
+        vector_hash=_hash(sketch.encode()),
         rest_hash=_hash(msgspec.json.encode(rest, order="sorted")),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -20,9 +21,12 @@ from penstock.core.types import Entry, Found, Query, Removal, Vector, Vectors
 from penstock.search.dump import Line, line_of
 from penstock.search.live import LiveSegment
 from penstock.search.manifest import Manifest, read_manifest, remedy, write_manifest
+from penstock.search.proof import take_sums, write_sums
 from penstock.search.search import search_segment
 from penstock.search.translate import translated
 from penstock.search.words import MEAN_WORDS, Words
+
+log = logging.getLogger("penstock.search")
 
 
 class Write(NamedTuple):
@@ -55,6 +59,7 @@ class EdgeIndex:
         dimension: int,
         settings: SearchSettings,
         room: Callable[[Path], int] = free_bytes,
+        reuse_vectors: bool = True,
     ) -> None:
         self._folder = folder
         self._store_id = store_id
@@ -62,6 +67,7 @@ class EdgeIndex:
         self._dimension = dimension
         self._settings = settings
         self._room = room
+        self._reuse_vectors = reuse_vectors
         self._live: LiveSegment | None = None
         self._manifest: Manifest | None = None
         self._words: Words | None = None
@@ -108,7 +114,13 @@ class EdgeIndex:
         live = self._segment(manifest)
         if not live.exists():
             raise DataDamaged(f"{self._folder} has lost its segment '{manifest.segments[-1]}'. {remedy(self._folder)}")
+        with translated(self._folder):
+            proved = take_sums(self._folder, manifest.segments)
         live.open()
+        if not proved and (damaged := live.damaged()):
+            # Nothing says what the files were when the process died: every passage was looked at instead.
+            live.close()
+            raise DataDamaged(f"{damaged} passages in {self._folder} are damaged. {remedy(self._folder)}")
         if manifest.chunks_at_rest not in (None, live.count()):
             lost = manifest.chunks_at_rest - live.count()
             live.close()
@@ -120,7 +132,16 @@ class EdgeIndex:
         live, _ = self._opened()
         self._live = None
         live.close()
-        self._at_rest(live.count())
+        try:
+            self._at_rest(live.count())
+            with translated(self._folder):
+                write_sums(self._folder, self._segments())
+        except DiskFull as error:
+            log.warning("%s Its passages will be looked at one by one at the next start.", error.message)
+
+    def _segments(self) -> tuple[str, ...]:
+        assert self._manifest is not None, "not opened"
+        return self._manifest.segments
 
     def _at_rest(self, chunks: int | None) -> None:
         """Note in the manifest how many chunks lie there unchanging, or that they change."""
@@ -278,6 +299,16 @@ class EdgeIndex:
         for row, (_, vector) in enumerate(found):
             vectors[row] = vector
         return [entry for entry, _ in found], vectors
+
+    async def embedded(self, hashes: Sequence[str]) -> dict[str, tuple[Vector, str]] | None:
+        """Vector and sketch of what the store has embedded already, by the hash of what the encoder read.
+
+        None where that is switched off.
+        """
+        if not self._reuse_vectors:
+            return None
+        live, _ = self._opened()
+        return await asyncio.get_running_loop().run_in_executor(self._searchers, live.embedded, hashes)
 
     async def dump(self) -> list[Line]:
         """Every chunk, sorted: what two stores must agree in to be the same."""

@@ -16,6 +16,7 @@ are as they were. No marker: the write happened in full.
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import shutil
 import threading
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+import msgspec
 import numpy as np
 from qdrant_edge import (
     CountRequest,
@@ -37,6 +39,7 @@ from qdrant_edge import (
     FieldCondition,
     Filter,
     HasIdCondition,
+    MatchAny,
     MatchValue,
     Modifier,
     PayloadSchemaType,
@@ -50,11 +53,13 @@ from qdrant_edge import (
     VectorStorageDatatype,
 )
 
+from penstock.core.errors import DataDamaged
 from penstock.core.types import Entry, Removal, Vector, Vectors
 from penstock.search.filters import FILE, GROUPS, TOKENS, WRITE, numbers
 from penstock.search.gate import Gate
 from penstock.search.manifest import Manifest, sync_folder
-from penstock.search.points import DENSE, ENTRY, SPARSE, VERSION, entry_of, point_ids, point_of
+from penstock.search.points import CHECK, DENSE, EMBEDDED, ENTRY, SPARSE, VERSION, entry_of, point_ids, point_of
+from penstock.search.proof import agree
 from penstock.search.translate import translated
 from penstock.search.words import Words
 
@@ -66,6 +71,9 @@ MARKER = UUID(int=0)
 
 STAGE_AT_ONCE = 64
 """Points of one insertion. The shard lets no search in while it inserts, so this is 2 ms of waiting."""
+
+MAX_LOOKUPS = 8
+"""Pages read to find vectors that are there already: a text that stands in ten thousand files is found soon."""
 
 NEVER = 2**40
 """Kilobytes of vectors after which the shard would build a graph by itself: never, as that blocks searches."""
@@ -120,7 +128,7 @@ class LiveSegment:
                 optimizers=EdgeOptimizersConfig(indexing_threshold=NEVER),
             ),
         )
-        for field in (FILE, TOKENS, GROUPS):
+        for field in (FILE, TOKENS, GROUPS, EMBEDDED):
             shard.update(UpdateOperation.create_field_index(field, PayloadSchemaType.Keyword))
         shard.update(UpdateOperation.create_field_index(WRITE, PayloadSchemaType.Integer))
         shard.flush()
@@ -247,8 +255,46 @@ class LiveSegment:
         return self._open_shard.retrieve(list(ids), list(fields), False)
 
     def entries(self, page: int = 1000, *, file_id: str | None = None) -> Iterator[tuple[Entry, Vector]]:
-        """Every finished chunk, or those of one file; what is written between two pages may be seen in part."""
-        wanted = [] if file_id is None else [FieldCondition(FILE, match=MatchValue(file_id))]
+        """Every finished chunk, or those of one file; what is written between two pages may be seen in part.
+
+        Raises DataDamaged for a passage that is not what was written.
+        """
+        wanted: list[ConditionType] = [] if file_id is None else [FieldCondition(FILE, match=MatchValue(file_id))]
+        for records in self._pages(wanted, page):
+            for record in records:
+                yield entry_of(record.id, record.payload or {}), _dense(record)
+
+    def embedded(self, hashes: Sequence[str]) -> dict[str, tuple[Vector, str]]:
+        """Vector and sketch of what the store has embedded already, by the hash of what the encoder read."""
+        found: dict[str, tuple[Vector, str]] = {}
+        if not hashes:
+            return found
+        wanted: list[ConditionType] = [FieldCondition(EMBEDDED, match=MatchAny(list(hashes)))]
+        for records in itertools.islice(self._pages(wanted, max(64, 2 * len(hashes))), MAX_LOOKUPS):
+            for record in records:
+                entry, vector = entry_of(record.id, record.payload or {}), _dense(record)
+                if entry.embedded not in found and agree([entry.sketch], vector[np.newaxis])[0]:
+                    found[entry.embedded] = vector, entry.sketch
+            if len(found) == len(hashes):
+                break
+        return found
+
+    def damaged(self, page: int = 1000) -> int:
+        """How many passages are not what was written. Reads all of the store."""
+        count = 0
+        for records in self._pages([], page):
+            sketches, vectors = [], []
+            for record in records:
+                try:
+                    sketches.append(entry_of(record.id, record.payload or {}).sketch)
+                    vectors.append(_dense(record))
+                except (DataDamaged, msgspec.DecodeError):
+                    count += 1
+            if vectors:
+                count += int((~agree(sketches, np.stack(vectors))).sum())
+        return count
+
+    def _pages(self, wanted: Sequence[ConditionType], page: int) -> Iterator[list[Record]]:
         offset: PointId | None = None
         while True:
             with self._gate.shared():
@@ -259,14 +305,11 @@ class LiveSegment:
                     offset=offset,
                     limit=page,
                     filter=Filter(must=[*wanted], must_not=hidden),
-                    with_payload=[ENTRY],
+                    with_payload=[ENTRY, CHECK],
                     with_vector=[DENSE],
                 )
                 records, offset = self._open_shard.scroll(request)
-            for record in records:
-                vectors = record.vector
-                assert isinstance(vectors, dict), "our points have named vectors"
-                yield entry_of(record.payload or {}), np.asarray(vectors[DENSE], np.float32)
+            yield records
             if offset is None:
                 return
 
@@ -280,6 +323,12 @@ class LiveSegment:
     def count(self) -> int:
         """Finished chunks."""
         return self._count
+
+
+def _dense(record: Record) -> Vector:
+    vectors = record.vector
+    assert isinstance(vectors, dict), "our points have named vectors"
+    return np.asarray(vectors[DENSE], np.float32)
 
 
 def _outdated(removal: Removal) -> Filter:

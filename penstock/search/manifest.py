@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 
 import msgspec
 
 from penstock.core.errors import DataDamaged, Setup
 
-FORMAT = 1
+FORMAT = 2
 """Raised when older programs could no longer read what newer ones write."""
 
 NAME = "manifest.json"
@@ -32,6 +33,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     chunks_at_rest: int | None = None
     """How many chunks there were when the store was last closed; None from the first write on until then.
     A store that has another number when it is opened was damaged in between."""
+    check: int = 0
+    """Checksum of all the rest."""
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -48,14 +51,27 @@ def read_manifest(folder: Path) -> Manifest | None:
         number = msgspec.json.decode(head.get("format", msgspec.Raw(b"0")), type=int)
         if number > FORMAT:
             raise Setup(f"{folder} was written by a newer Penstock (format {number}); this one reads up to {FORMAT}.")
-        return msgspec.json.decode(raw, type=Manifest)
+        if number < FORMAT:
+            raise Setup(
+                f"{folder} was written by an older Penstock (format {number}); this one reads format {FORMAT}. "
+                "Ingest its documents into another data folder."
+            )
+        manifest = msgspec.json.decode(raw, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DataDamaged(f"{file} is not a manifest ({error}). {remedy(folder)}") from error
+    if manifest.check != _check(manifest):
+        raise DataDamaged(f"{file} is not what was written there. {remedy(folder)}")
+    return msgspec.structs.replace(manifest, check=0)
+
+
+def _check(manifest: Manifest) -> int:
+    return zlib.crc32(msgspec.json.encode(msgspec.structs.replace(manifest, check=0)))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Replace the manifest. When this returns, a power cut cannot bring the old one back."""
     beside = folder / f"{NAME}.new"
+    manifest = msgspec.structs.replace(manifest, check=_check(manifest))
     with beside.open("wb") as file:
         file.write(msgspec.json.format(msgspec.json.encode(manifest)))
         file.flush()

@@ -9,8 +9,10 @@ from uuid import UUID
 import msgspec
 from qdrant_edge import Point
 
+from penstock.core.errors import DataDamaged
 from penstock.core.types import Entry, Hit, Vector
 from penstock.search.filters import FILE, GROUPS, TOKENS, WRITE, attribute_token, group_tokens, numbers
+from penstock.search.proof import checksum, sketch_of
 from penstock.search.words import Words
 
 DENSE, SPARSE = "meaning", "words"
@@ -21,6 +23,12 @@ ENTRY = "e"
 
 VERSION = "v"
 """Payload field with the entry's version, for removals that keep one."""
+
+EMBEDDED = "h"
+"""Payload field with the hash of what the encoder read, to find a vector that is there already."""
+
+CHECK = "c"
+"""Payload field with the checksum of `ENTRY`."""
 
 _decoder = msgspec.json.Decoder(Entry)
 
@@ -40,8 +48,13 @@ def point_ids(chunk_id: str) -> tuple[UUID, UUID]:
 
 def point_of(entry: Entry, vector: Vector, *, place: UUID, write: int, words: Words) -> Point:
     """The point that holds an entry, marked with the number of the write that put it there."""
+    if not entry.sketch:
+        entry = msgspec.structs.replace(entry, sketch=sketch_of(vector))
+    text = msgspec.json.encode(entry).decode()
     payload: dict[str, Any] = {
-        ENTRY: msgspec.json.encode(entry).decode(),
+        ENTRY: text,
+        CHECK: checksum(text),
+        EMBEDDED: entry.embedded,
         FILE: entry.file_id,
         VERSION: entry.version,
         WRITE: write,
@@ -52,9 +65,15 @@ def point_of(entry: Entry, vector: Vector, *, place: UUID, write: int, words: Wo
     return Point(place, {DENSE: vector.tolist(), SPARSE: words.of_entry(entry)}, payload)
 
 
-def entry_of(payload: dict[str, Any]) -> Entry:
-    """The entry that a point holds."""
-    return _decoder.decode(payload[ENTRY])
+def entry_of(place: object, payload: dict[str, Any]) -> Entry:
+    """The entry that the point at `place` holds; `payload` has its ENTRY and CHECK. Raises DataDamaged."""
+    text = payload.get(ENTRY)
+    if not isinstance(text, str) or payload.get(CHECK) != checksum(text):
+        raise DataDamaged(f"The passage at {place} is not what was written there.")
+    entry = _decoder.decode(text)
+    if place not in point_ids(entry.chunk.id):
+        raise DataDamaged(f"The passage at {place} belongs elsewhere.")
+    return entry
 
 
 def hit_of(entry: Entry, *, store_id: str, score: float, dense: float | None, lexical: float | None) -> Hit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -11,12 +12,15 @@ from qdrant_edge import HasIdCondition, QueryRequest, ScoredPoint, SearchParams,
 from qdrant_edge import Query as ShardQuery
 
 from penstock.config import SearchSettings
-from penstock.core.types import Found, Query, Vector
+from penstock.core.errors import DataDamaged
+from penstock.core.types import Found, Hit, Query, Vector
 from penstock.search.filters import shard_filter
 from penstock.search.fuse import Candidate, fuse
 from penstock.search.live import LiveSegment
-from penstock.search.points import DENSE, ENTRY, SPARSE, entry_of, hit_of
+from penstock.search.points import CHECK, DENSE, ENTRY, SPARSE, entry_of, hit_of
 from penstock.search.words import Words, reach
+
+log = logging.getLogger("penstock.search")
 
 EXACT = SearchParams(exact=True)
 
@@ -48,7 +52,7 @@ def search_segment(
             for each, (dense, lexical) in zip(arms, scored, strict=True)
         ]
         wanted = {candidate.id for candidates in ranked for candidate in candidates}
-        records = live.retrieve(list(wanted), [ENTRY]) if wanted else []
+        records = live.retrieve(list(wanted), [ENTRY, CHECK]) if wanted else []
     payloads = {_uuid(record.id): record.payload or {} for record in records}
     return [_found(candidates, payloads, store_id) for candidates in ranked]
 
@@ -113,11 +117,15 @@ def _uuid(point_id: object) -> UUID:
 
 
 def _found(candidates: Sequence[Candidate], payloads: dict[UUID, dict[str, Any]], store_id: str) -> Found:
-    return Found(
-        hits=tuple(
-            hit_of(
-                entry_of(payloads[each.id]), store_id=store_id, score=each.score, dense=each.dense, lexical=each.lexical
-            )
-            for each in candidates
-        )
-    )
+    hits: list[Hit] = []
+    for each in candidates:
+        try:
+            entry = entry_of(each.id, payloads.get(each.id, {}))
+        except DataDamaged as error:
+            # The rest of the store goes on answering; what is damaged is never shown.
+            log.error("%s Store %s: `penstock check` says more.", error.message, store_id)  # noqa: TRY400 - our own message says all
+            continue
+        hits.append(hit_of(entry, store_id=store_id, score=each.score, dense=each.dense, lexical=each.lexical))
+    if len(hits) == len(candidates):
+        return Found(hits=tuple(hits))
+    return Found(hits=tuple(hits), coverage=len(hits) / len(candidates), missing=("damaged passages",))

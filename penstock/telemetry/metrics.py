@@ -127,6 +127,9 @@ class Metrics:
         )
         self.files = Counter("penstock_files_total", "Files ingested, by outcome.", ["outcome"], registry=self.registry)
         self.chunks = Counter("penstock_chunks_total", "Chunks written to an index.", registry=self.registry)
+        self.chunks_reused = Counter(
+            "penstock_chunks_reused_total", "Of these, with a vector that was there already.", registry=self.registry
+        )
         self.jobs = Gauge(
             "penstock_jobs",
             "Files to be read: not yet in the queue, waiting there, worked on.",
