@@ -238,6 +238,14 @@ class IngestSettings(Section, frozen=True):
     """Files read at the same time."""
     reuse_vectors: bool = True
     """A text that a store holds already is not encoded again: unchanged passages of a changed file, copies, renames."""
+    url_hosts: tuple[str, ...] = ()
+    """Where documents may be fetched from though it is not public: `wiki.corp`, `wiki.corp:8080`, `10.1.0.0/16`."""
+    url_ports: tuple[Annotated[int, Meta(ge=1, le=65535)], ...] = (80, 443)
+    """Ports from which documents may be fetched."""
+    url_max_bytes: PositiveInt = 10 * 1024 * 1024
+    """More than this is not fetched from a URL."""
+    url_timeout_s: PositiveFloat = 10.0
+    """A document that has not come by then, redirects and all, has failed."""
     isolate_every_file: bool = False
     """A process of its own for small text and Markdown files too. Some milliseconds more for each."""
 

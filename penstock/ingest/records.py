@@ -34,8 +34,8 @@ class Head(msgspec.Struct, frozen=True):
 _record = msgspec.json.Decoder(Record)
 _head = msgspec.json.Decoder(Head)
 
-Line = tuple[int, str, bytes, tuple[FailureReason, str] | None]
-"""Line number from 1, the document's `_id`, the bytes, and what is wrong with them."""
+Line = tuple[int, int, str, bytes, tuple[FailureReason, str] | None]
+"""Line number from 1, where it ends, the document's `_id`, the bytes, and what is wrong with them."""
 
 
 def is_records(file: Path) -> bool:
@@ -52,18 +52,25 @@ def is_records(file: Path) -> bool:
     return False
 
 
-def open_lines(file: Path, *, max_line_bytes: int) -> Iterator[Line]:
-    """Every line, one in memory at a time. Raises OSError, EOFError where a compressed file is cut off."""
+def open_lines(file: Path, *, max_line_bytes: int, start: int = 0, number: int = 0) -> Iterator[Line]:
+    """Every line from `start` on, the one after line `number`; one in memory at a time.
+
+    Raises OSError, EOFError where a compressed file is cut off.
+    """
     with _open(file) as stream:
-        number = 0
+        stream.seek(start)
+        end = start
         while line := stream.readline(max_line_bytes + 1):
             number += 1
+            end += len(line)
             if len(line) > max_line_bytes:
                 while line and not line.endswith(b"\n"):
                     line = stream.readline(max_line_bytes)
-                yield number, "", b"", ("too_large", f"The line is over ingest.max_file_bytes ({max_line_bytes}).")
+                    end += len(line)
+                message = f"The line is over ingest.max_file_bytes ({max_line_bytes})."
+                yield number, end, "", b"", ("too_large", message)
             elif line.strip():
-                yield _checked(number, line.strip())
+                yield _checked(number, end, line.strip())
 
 
 def document_of(line: bytes) -> Document:
@@ -84,11 +91,11 @@ def document_of(line: bytes) -> Document:
     )
 
 
-def _checked(number: int, line: bytes) -> Line:
+def _checked(number: int, end: int, line: bytes) -> Line:
     try:
-        return number, _decoded(line).id, line, None
+        return number, end, _decoded(line).id, line, None
     except BadDocument as error:
-        return number, "", line, (error.reason, f"Line {number}: {error.message}")
+        return number, end, "", line, (error.reason, f"Line {number}: {error.message}")
 
 
 def _decoded(line: bytes) -> Record:

@@ -6,9 +6,10 @@ its `read` says why, so that it is counted and named like every other failure.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +40,12 @@ class SourceItem(msgspec.Struct, frozen=True, kw_only=True):
     path: Path | None = None
     line: bytes = b""
     problem: tuple[FailureReason, str] | None = None
+    end: int = 0
+    """Of a record: where its line ends in the (unpacked) file."""
+    number: int = 0
+    """Of a record: its line, from 1."""
+    of: str = ""
+    """Of a record: which file it is in, and in which state that is."""
 
     def read(self) -> bytes:
         """The content. Blocks. Raises BadDocument."""
@@ -52,28 +59,37 @@ class SourceItem(msgspec.Struct, frozen=True, kw_only=True):
             raise BadDocument("unreadable", f"Cannot read it: {error.strerror}.") from error
 
 
-def walk(paths: Sequence[Path], *, settings: IngestSettings) -> Iterator[SourceItem]:
+Resume = Callable[[str], tuple[int, int]]
+"""Where an interrupted run came to in a file of records: the end of the last line that is done with, and its number."""
+
+
+def walk(paths: Sequence[Path], *, settings: IngestSettings, resume: Resume | None = None) -> Iterator[SourceItem]:
     """Everything under the paths, a folder by names. Raises InvalidRequest at once for a missing path."""
     for path in paths:
         if not path.exists():
             raise InvalidRequest(f"There is no file or folder {path}.", param="path", code="path_not_found")
-    return _walk(paths, settings)
+    return _walk(paths, settings, resume or (lambda _: (0, 0)))
 
 
-def _walk(paths: Sequence[Path], settings: IngestSettings) -> Iterator[SourceItem]:
+def _walk(paths: Sequence[Path], settings: IngestSettings, resume: Resume) -> Iterator[SourceItem]:
     for path in paths:
         if path.is_dir():
             root = path.resolve()
             for file in _files_under(root):
-                yield from _items(file, file.relative_to(root).as_posix(), root, settings)
+                yield from _items(file, file.relative_to(root).as_posix(), root, settings, resume)
         else:
-            yield from _items(path.resolve(), path.name, None, settings)
+            yield from _items(path.resolve(), path.name, None, settings, resume)
 
 
 def _files_under(root: Path) -> Iterator[Path]:
     """Files below a folder: no hidden ones, nothing that the folder's ignore file names, no folder twice."""
     ignored = _ignore_rules(root)
-    for folder, folders, files in os.walk(root):
+    problems: list[OSError] = []
+    for folder, folders, files in os.walk(root, onerror=problems.append):
+        if problems:
+            raise InvalidRequest(
+                f"Cannot read the folder {problems[0].filename}: {problems[0].strerror}.", param="path"
+            )
         here = Path(folder)
         inside = here.relative_to(root)
         folders[:] = sorted(
@@ -98,7 +114,7 @@ def _ignore_rules(root: Path) -> pathspec.GitIgnoreSpec:
     return pathspec.GitIgnoreSpec.from_lines(lines)
 
 
-def _items(file: Path, name: str, root: Path | None, settings: IngestSettings) -> Iterator[SourceItem]:
+def _items(file: Path, name: str, root: Path | None, settings: IngestSettings, resume: Resume) -> Iterator[SourceItem]:
     """The file itself, or the documents on its lines."""
     try:
         if root is not None and not file.resolve().is_relative_to(root):
@@ -106,7 +122,7 @@ def _items(file: Path, name: str, root: Path | None, settings: IngestSettings) -
             return
         status = file.stat()
         if name.lower().endswith(RECORD_SUFFIXES) and is_records(file):
-            yield from _records(file, name, settings)
+            yield from _records(file, name, settings, resume)
             return
     except OSError as error:
         yield _unusable(file, name, "unreadable", f"Cannot read it: {error.strerror}.")
@@ -128,14 +144,21 @@ def _items(file: Path, name: str, root: Path | None, settings: IngestSettings) -
     )
 
 
-def _records(file: Path, name: str, settings: IngestSettings) -> Iterator[SourceItem]:
+def _records(file: Path, name: str, settings: IngestSettings, resume: Resume) -> Iterator[SourceItem]:
     """One item a line; a line that is no document is an item that says so."""
     try:
-        for number, identifier, line, problem in open_lines(file, max_line_bytes=settings.max_file_bytes):
+        of = state_of(file)
+        start, lines = resume(of)
+        for number, end, identifier, line, problem in open_lines(
+            file, max_line_bytes=settings.max_file_bytes, start=start, number=lines
+        ):
             if problem is not None:
                 yield _unusable(file, f"{name}:{number}", *problem)
                 continue
             yield SourceItem(
+                end=end,
+                number=number,
+                of=of,
                 identity=f"record:{identifier}",
                 name=identifier,
                 stamp=hashlib.blake2b(line, digest_size=16).hexdigest(),
@@ -145,6 +168,24 @@ def _records(file: Path, name: str, settings: IngestSettings) -> Iterator[Source
             )
     except (OSError, EOFError) as error:
         yield _unusable(file, name, "corrupt", f"Reading stopped in the middle: {error}.")
+
+
+def state_of(file: Path) -> str:
+    """Which file it is, and in which state: what a checkpoint in it holds for. Raises OSError."""
+    status = file.stat()
+    return f"{file}:{status.st_size}:{status.st_mtime_ns}:{status.st_ino}"
+
+
+def total_bytes(paths: Sequence[Path]) -> int:
+    """How much there is to read, for an estimate of the time; 0 where a compressed file makes it unknown."""
+    total = 0
+    for path in paths:
+        for file in _files_under(path.resolve()) if path.is_dir() else (path,):
+            if file.name.lower().endswith((".jsonl.gz", ".ndjson.gz")):
+                return 0
+            with contextlib.suppress(OSError):
+                total += file.stat().st_size
+    return total
 
 
 def _unusable(file: Path, name: str, reason: FailureReason, message: str) -> SourceItem:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -68,11 +69,26 @@ class Progress(msgspec.Struct):
     reused: int = 0
     """Chunks whose vectors were there already."""
     size_bytes: int = 0
+    handled_bytes: int = 0
+    """Of all sources that are done with, also unchanged and failed ones."""
+    skipped: int = 0
+    """Records that an interrupted run had done, and this one has not looked at."""
+    removed: int = 0
+    remark: str = ""
+    """What else to say of the run."""
     failures: list[Failure] = []
 
     @property
     def seen(self) -> int:
         return self.completed + self.unchanged + self.failed
+
+
+class Stretch:
+    """Sources that were looked at together; `left` of their documents are on their way."""
+
+    def __init__(self, last: Source) -> None:
+        self.last = last
+        self.left = 1  # the looking itself
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +98,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     document: Document
     chunks: list[Chunk]
     texts: list[str]
+    stretch: Stretch
 
 
 class Embedded(msgspec.Struct, frozen=True):
@@ -108,8 +125,14 @@ class Ingestion:
         kept_failures: int = 1000,
         report: Callable[[Progress], None] | None = None,
         file_id: Callable[[str], str] | None = None,
+        seen: Callable[[Sequence[str]], Awaitable[None]] | None = None,
+        settled: Callable[[Source], None] | None = None,
     ) -> None:
-        """`file_id` makes a file's id of a source's identity; derived ids, where none is given."""
+        """`file_id` makes a file's id of a source's identity; derived ids, where none is given.
+
+        `seen` is told the ids of all files that there are. `settled` is told a source when it, and all before it, are
+        done with and recorded.
+        """
         self._store = store
         self._index = index
         self._once = Once(index=index, embedder=embedder)
@@ -121,6 +144,9 @@ class Ingestion:
         self._kept_failures = kept_failures
         self._report = report or (lambda _: None)
         self._id_of = file_id
+        self._seen = seen
+        self._settled = settled or (lambda _: None)
+        self._stretches: deque[Stretch] = deque()
         self._salt = f"{embedder.model}\n{reader.fingerprint}"
         self._prepared: asyncio.Queue[Prepared | None] = asyncio.Queue(maxsize=WAITING_DOCUMENTS)
         self._embedded: asyncio.Queue[Embedded | None] = asyncio.Queue(maxsize=1)
@@ -146,18 +172,25 @@ class Ingestion:
     async def _prepare(self, sources: Iterator[Source]) -> None:
         while group := await asyncio.to_thread(lambda: list(itertools.islice(sources, LOOK_AHEAD))):
             named = {self._file_id(source.identity): source for source in group}
+            if self._seen is not None:
+                await self._seen(list(named))
             known = await self._records.known(self._store.id, list(named))
-            await self._prepare_group(named, known)
+            stretch = Stretch(group[-1])
+            self._stretches.append(stretch)
+            await self._prepare_group(named, known, stretch)
+            self._done_with(stretch)
             self._report(self.progress)
         await self._prepared.put(None)
 
-    async def _prepare_group(self, named: Mapping[str, Source], known: Mapping[str, FileRecord]) -> None:
+    async def _prepare_group(
+        self, named: Mapping[str, Source], known: Mapping[str, FileRecord], stretch: Stretch
+    ) -> None:
         gate = asyncio.Semaphore(self._parallel_parses)
         untouched: list[FileRecord] = []
 
         async def one(file_id: str, source: Source) -> None:
             async with gate:
-                record = await self._prepare_one(file_id, source, known.get(file_id))
+                record = await self._prepare_one(file_id, source, known.get(file_id), stretch)
             if record is not None:
                 untouched.append(record)
 
@@ -171,12 +204,15 @@ class Ingestion:
         if untouched:
             await self._records.put(untouched)
 
-    async def _prepare_one(self, file_id: str, source: Source, before: FileRecord | None) -> FileRecord | None:
+    async def _prepare_one(
+        self, file_id: str, source: Source, before: FileRecord | None, stretch: Stretch
+    ) -> FileRecord | None:
         """Queue the document, or return the record to write where there is nothing to index."""
         record = before or FileRecord(store_id=self._store.id, file_id=file_id, filename=source.name, status="queued")
         record = msgspec.structs.replace(record, stamp=self._stamp(source), size_bytes=source.size_bytes)
         try:
             content = await asyncio.to_thread(source.read)
+            record = msgspec.structs.replace(record, size_bytes=len(content))
             version = content_version(content, self._salt)
             if record.status == "completed" and record.version == version:
                 self._count_unchanged(record)
@@ -186,7 +222,7 @@ class Ingestion:
                 document, tenant=self._store.tenant, store_id=self._store.id, file_id=file_id
             )
         except BadDocument as error:
-            self._count_failure(Failure(source.name, error.reason, error.message))
+            self._count_failure(Failure(source.name, error.reason, error.message), source.size_bytes)
             return msgspec.structs.replace(
                 record, status="failed", reason=error.reason, error=error.message, attempts=record.attempts + 1
             )
@@ -201,7 +237,10 @@ class Ingestion:
             attempts=record.attempts + 1,
         )
         texts = [self._reader.embedding_text(document, chunk) for chunk in chunks]
-        await self._prepared.put(Prepared(record=record, document=document, chunks=chunks, texts=texts))
+        stretch.left += 1
+        await self._prepared.put(
+            Prepared(record=record, document=document, chunks=chunks, texts=texts, stretch=stretch)
+        )
         return None
 
     # --- step 2: embed ---------------------------------------------------------------
@@ -242,11 +281,19 @@ class Ingestion:
                 self.progress.completed += 1
                 self.progress.chunks += len(prepared.chunks)
                 self.progress.size_bytes += prepared.record.size_bytes
+                self.progress.handled_bytes += prepared.record.size_bytes
+                self._done_with(prepared.stretch)
                 self._metrics.files.labels("completed").inc()
             self.progress.reused += encoded.reused
             self._metrics.chunks.inc(len(encoded.vectors))
             self._metrics.chunks_reused.inc(encoded.reused)
             self._report(self.progress)
+
+    def _done_with(self, stretch: Stretch) -> None:
+        """One of the stretch is done with; whole stretches are settled in the order in which they came."""
+        stretch.left -= 1
+        while self._stretches and not self._stretches[0].left:
+            self._settled(self._stretches.popleft().last)
 
     # --- counting ------------------------------------------------------------------------
 
@@ -268,13 +315,16 @@ class Ingestion:
 
     def _count_unchanged(self, record: FileRecord) -> None:
         if record.status == "failed":
-            self._count_failure(Failure(record.filename, record.reason or "internal", record.error))
+            failure = Failure(record.filename, record.reason or "internal", record.error)
+            self._count_failure(failure, record.size_bytes)
         else:
+            self.progress.handled_bytes += record.size_bytes
             self.progress.unchanged += 1
             self._metrics.files.labels("unchanged").inc()
 
-    def _count_failure(self, failure: Failure) -> None:
+    def _count_failure(self, failure: Failure, size_bytes: int) -> None:
         self.progress.failed += 1
+        self.progress.handled_bytes += size_bytes
         self._metrics.files.labels("failed").inc()
         if len(self.progress.failures) < self._kept_failures:
             self.progress.failures.append(failure)

@@ -115,7 +115,7 @@ class LineReader:
 
     fingerprint = "1"
 
-    async def parse(self, content: bytes, source: object, *, tenant: str) -> Document:  # noqa: ARG002
+    async def parse(self, content: bytes, source: object, *, tenant: str) -> Document:
         return document_of(content)
 
     async def split(self, document: Document, *, tenant: str, store_id: str, file_id: str) -> list[Chunk]:

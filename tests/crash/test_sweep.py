@@ -1,7 +1,7 @@
-"""Check 1: killed at its Nth write, sync, rename or unlink, a node loses nothing acknowledged and shows nothing half done.
+"""Check 1: killed at its Nth write, sync, rename or unlink, a node loses nothing and shows nothing half done.
 
-strace kills the process exactly at a system call. PENSTOCK_CRASHES says how many times, PENSTOCK_CRASH_STEPS how long the
-script is.
+strace kills the process exactly at a system call. PENSTOCK_CRASHES says how many times, PENSTOCK_CRASH_STEPS how long
+the script is.
 """
 
 from __future__ import annotations
