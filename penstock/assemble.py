@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from penstock.catalog.database import Database
 from penstock.catalog.keys import Keys
 from penstock.catalog.ledger import Ledger
 from penstock.catalog.responses import KeptResponses
+from penstock.catalog.seen import SeenFiles
 from penstock.catalog.stores import Stores
 from penstock.config import Settings
 from penstock.core.context import Context, start_context
@@ -27,12 +30,15 @@ from penstock.flow.pressure import Pressure
 from penstock.flow.ratelimit.make import make_limiter
 from penstock.generate.extractive.engine import ExtractiveGenerator
 from penstock.generate.generation import Generation
+from penstock.ingest.address import AddressRules
+from penstock.ingest.fetch import Fetcher, UrlSource, is_url
 from penstock.ingest.reader import FileReader
-from penstock.ingest.source import walk
+from penstock.ingest.source import Resume, walk
 from penstock.models.locate import DEFAULT_MODEL
 from penstock.pipeline.directory import IndexDirectory
 from penstock.pipeline.document import Ingestion, Progress
 from penstock.pipeline.economy import Economy
+from penstock.pipeline.intake import Intake, MakeRun
 from penstock.pipeline.question import QuestionPipeline
 from penstock.pipeline.ranking import Ranking
 from penstock.pipeline.recovery import recover
@@ -73,6 +79,11 @@ class Penstock:
             max_tokens=settings.embed.batch_tokens,
             workers=self.encoder.streams,
             observe=self.metrics.observe_batch,
+        )
+        self._fetcher = Fetcher(
+            rules=AddressRules(allowed=settings.ingest.url_hosts, ports=settings.ingest.url_ports),
+            max_bytes=settings.ingest.url_max_bytes,
+            timeout_s=settings.ingest.url_timeout_s,
         )
         self.indexes = IndexDirectory(open_index=self._index_of)
         self.queue = make_queue(settings=settings.queue, environ=environ, database=self._database)
@@ -180,9 +191,11 @@ class Penstock:
 
     # --- documents ------------------------------------------------------------------
 
-    def sources(self, paths: Sequence[Path]) -> Iterable[Source]:
-        """What there is to read under the paths, lazily. Raises InvalidRequest for a path that does not exist."""
-        return walk(paths, settings=self.settings.ingest)
+    def sources(self, paths: Sequence[Path | str], *, resume: Resume | None = None) -> Iterable[Source]:
+        """What there is to read under paths and URLs, lazily. Raises InvalidRequest for a path that does not exist."""
+        files = [Path(path) for path in paths if not is_url(str(path))]
+        urls = [UrlSource(url=str(path), fetcher=self._fetcher) for path in paths if is_url(str(path))]
+        return itertools.chain(walk(files, settings=self.settings.ingest, resume=resume), urls)
 
     async def store_for_writing(self, tenant: str, name: str) -> Store:
         """The store of that name, or one made now. Raises BadSetting when it holds another model's vectors."""
@@ -207,11 +220,52 @@ class Penstock:
         *,
         report: Callable[[Progress], None] | None = None,
     ) -> Progress:
-        """Bring the store in step with the sources."""
+        """Bring in what is new among the sources."""
+        async with self._reader() as reader:
+            run = await self._run_of(store, reader, report)(None, None)
+            return await run.run(sources, ctx)
+
+    async def bring_in(
+        self,
+        store: Store,
+        paths: Sequence[Path | str],
+        ctx: Context,
+        *,
+        in_step: bool = False,
+        even_most: bool = False,
+        report: Callable[[Progress], None] | None = None,
+    ) -> Progress:
+        """Bring in what is new under the paths, going on where a killed run came to.
+
+        `in_step` takes out what is gone from them, too. Raises InvalidRequest when that is most of the store.
+        """
+        sources = self.sources(paths)  # says at once which path is missing
+        async with self._reader() as reader:
+            intake = Intake(
+                store=store,
+                folder=self._folder_of(store),
+                fingerprint=f"{self.embedder.model} {reader.fingerprint}",
+                sources=lambda resume: sources if resume is None else self.sources(paths, resume=resume),
+                make_run=self._run_of(store, reader, report),
+                seen=SeenFiles(database=self._database),
+                detach=self.uploads.attaching.detach,
+            )
+            return await (intake.run_in_step(ctx, even_most=even_most) if in_step else intake.run(ctx))
+
+    @asynccontextmanager
+    async def _reader(self) -> AsyncIterator[FileReader]:
         reader = make_reader(self.settings, self.encoder)
         await reader.start()
         try:
-            run = Ingestion(
+            yield reader
+        finally:
+            await reader.stop()
+
+    def _run_of(self, store: Store, reader: FileReader, report: Callable[[Progress], None] | None) -> MakeRun:
+        async def make(
+            seen: Callable[[Sequence[str]], Awaitable[None]] | None, settled: Callable[[Source], None] | None
+        ) -> Ingestion:
+            return Ingestion(
                 store=store,
                 index=await self.indexes.of(store),
                 embedder=self.embedder,
@@ -219,10 +273,14 @@ class Penstock:
                 records=self.ledger,
                 metrics=self.metrics,
                 report=report,
+                seen=seen,
+                settled=settled,
             )
-            return await run.run(sources, ctx)
-        finally:
-            await reader.stop()
+
+        return make
+
+    def _folder_of(self, store: Store) -> Path:
+        return self._folder / "stores" / store.id
 
     async def dump(self, store: Store) -> AsyncIterator[str]:
         """The store's ledger and index as JSON lines in canonical order, without times."""
@@ -236,7 +294,7 @@ class Penstock:
 
     def _index_of(self, store: Store) -> BatchedIndex:
         index = EdgeIndex(
-            folder=self._folder / "stores" / store.id,
+            folder=self._folder_of(store),
             store_id=store.id,
             model=store.embedder,
             dimension=store.dimension,

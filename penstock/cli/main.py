@@ -45,7 +45,8 @@ app.add_typer(bench.app, name="bench")
 
 Data = Annotated[Path | None, typer.Option("--data", help="Folder that keeps stores, the catalog and models.")]
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).", envvar="PENSTOCK_CONFIG")]
-Paths = Annotated[list[Path], typer.Argument(help="Files, folders, or .jsonl files with one document a line.")]
+Paths = Annotated[list[str], typer.Argument(help="Files, folders, URLs, or .jsonl files with one document a line.")]
+EvenMost = Annotated[bool, typer.Option("--even-most", help="Also when that is most of the store.")]
 StoreName = Annotated[str, typer.Option("--store", help="Vector store, by name or id.")]
 Stores = Annotated[list[str] | None, typer.Option("--store", help="Ask only this store; may be given again.")]
 Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.")]
@@ -63,15 +64,17 @@ def up(
     port: Port = None,
     host: Host = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the folders: changes, renames, deletions.")] = False,
 ) -> None:
     """Read documents, serve them, and say what to open.
 
     What has not changed since the last time is not read again.
 
         penstock up docs/ notes.pdf
+        penstock up docs/ --watch
     """
     session = _session(data, config, port=port, host=host)
-    _run(lambda: uvloop.run(serve.up(session, paths, store, open_page=open_page)))
+    _run(lambda: uvloop.run(serve.up(session, paths, store, open_page=open_page, watch=watch)))
 
 
 @app.command("serve")
@@ -98,13 +101,24 @@ def worker_command(
 
 
 @app.command("ingest")
-def ingest_command(paths: Paths, store: StoreName = "default", data: Data = None, config: Config = None) -> None:
+def ingest_command(
+    paths: Paths,
+    store: StoreName = "default",
+    sync: Annotated[bool, typer.Option("--sync", help="Take out what came from files and is gone from PATHS.")] = False,
+    even_most: EvenMost = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
     """Read documents into a store. Bad files are named and counted; the rest goes on.
 
-    penstock ingest handbook/ corpus.jsonl --store handbook
+    After a kill, the same command goes on where it came to.
+
+        penstock ingest handbook/ corpus.jsonl --store handbook
+        penstock ingest handbook/ --sync
+        penstock ingest https://example.org/guide.html
     """
     session = _session(data, config)
-    _run(lambda: uvloop.run(ingest.ingest(session, paths, store)))
+    _run(lambda: uvloop.run(ingest.ingest(session, paths, store, in_step=sync, even_most=even_most)))
 
 
 @app.command()

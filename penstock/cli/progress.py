@@ -25,6 +25,8 @@ class IngestionView:
         self._console = Console(stderr=True)
         self._began_s = time.monotonic()
         self._line_s = self._began_s
+        self._total_bytes = 0
+        self._resumed_bytes: int | None = None
         self._live = (
             Live(console=self._console, refresh_per_second=8, transient=True) if self._console.is_terminal else None
         )
@@ -40,17 +42,26 @@ class IngestionView:
         if self._live is not None:
             self._live.stop()
 
+    def expect(self, total_bytes: int) -> None:
+        """How much there is in all; 0: that is not known."""
+        self._total_bytes = total_bytes
+
     def update(self, progress: Progress) -> None:
         now_s = time.monotonic()
+        if self._resumed_bytes is None:
+            self._resumed_bytes = progress.handled_bytes if progress.skipped else 0
         if self._live is not None:
             self._live.update(self._table(progress, now_s))
         elif now_s - self._line_s >= LINE_EVERY_S:
             self._line_s = now_s
-            sys.stderr.write(f"{self._title}: {self._sentence(progress, now_s)}\n")
+            left = self._left(progress, now_s - self._began_s)
+            sys.stderr.write(f"{self._title}: {self._sentence(progress, now_s)}{', ' if left else ''}{left}\n")
 
     def finish(self, progress: Progress) -> None:
         """Say how it ended, and name the files that failed."""
         sys.stderr.write(f"{self._title}: {self._sentence(progress, time.monotonic())}\n")
+        if progress.remark:
+            sys.stderr.write(f"  {progress.remark}\n")
         for failure in progress.failures[:SHOWN_FAILURES]:
             sys.stderr.write(f"  {failure.reason}: {failure.name}: {failure.message}\n")
         if progress.failed > SHOWN_FAILURES:
@@ -67,12 +78,25 @@ class IngestionView:
             f"{progress.chunks} passages",
             f"[cyan]{progress.chunks / took_s:.0f} passages/s",
             f"{took_s:.0f} s",
+            self._left(progress, took_s),
         )
         return table
 
+    def _left(self, progress: Progress, took_s: float) -> str:
+        """How long it takes yet, by the bytes that are done; nothing where that cannot be said."""
+        done_bytes = progress.handled_bytes - (self._resumed_bytes or 0)
+        left_bytes = self._total_bytes - progress.handled_bytes
+        if done_bytes <= 0 or left_bytes <= 0:
+            return ""
+        left_s = round(took_s * left_bytes / done_bytes)
+        share = progress.handled_bytes / self._total_bytes
+        return f"{share:.0%}, {left_s // 3600}:{left_s // 60 % 60:02}:{left_s % 60:02} left"
+
     def _sentence(self, progress: Progress, now_s: float) -> str:
         took_s = max(now_s - self._began_s, 0.001)
+        more = f", {progress.skipped} done by an earlier run" if progress.skipped else ""
+        more += f", {progress.removed} taken out" if progress.removed else ""
         return (
             f"{progress.completed} files read into {progress.chunks} passages, {progress.unchanged} unchanged, "
-            f"{progress.failed} failed, in {took_s:.1f} s ({progress.chunks / took_s:.0f} passages/s)"
+            f"{progress.failed} failed{more}, in {took_s:.1f} s ({progress.chunks / took_s:.0f} passages/s)"
         )

@@ -13,6 +13,7 @@ import msgspec
 
 from penstock.assemble import Penstock
 from penstock.catalog.keys import hash_of, read_secret
+from penstock.cli.follow import Follower
 from penstock.cli.ingest import read_into
 from penstock.cli.keys import there_are_keys
 from penstock.cli.renewal import Renewal
@@ -33,15 +34,15 @@ FIRST_QUESTION = "What do these documents say?"
 
 async def serve(session: Session) -> int:
     """Serve what the data folder holds until a signal."""
-    return await _serve(session, paths=[], store_name="", open_page=False)
+    return await _serve(session, paths=[], store_name="", open_page=False, watch=False)
 
 
-async def up(session: Session, paths: list[Path], store_name: str, *, open_page: bool) -> int:
-    """Read the paths, then serve."""
-    return await _serve(session, paths=paths, store_name=store_name, open_page=open_page)
+async def up(session: Session, paths: list[str], store_name: str, *, open_page: bool, watch: bool) -> int:
+    """Read the paths, then serve; with `watch`, follow them."""
+    return await _serve(session, paths=paths, store_name=store_name, open_page=open_page, watch=watch)
 
 
-async def _serve(session: Session, *, paths: list[Path], store_name: str, open_page: bool) -> int:
+async def _serve(session: Session, *, paths: list[str], store_name: str, open_page: bool, watch: bool) -> int:
     settings = session.settings.server
     if not is_loopback(settings.host) and not await there_are_keys(session):
         require_loopback(settings.host)
@@ -79,6 +80,9 @@ async def _serve(session: Session, *, paths: list[Path], store_name: str, open_p
             worker.start()
             housekeeper = Housekeeper(kept=penstock.kept, partial=penstock.uploads.partial_keeper)
             housekeeper.start()
+            follower = Follower(penstock=penstock, session=session, paths=paths, store_name=store_name)
+            if watch:
+                follower.start()
             await authenticator.start()
             try:
                 serving = asyncio.create_task(server.serve(sockets=[bound]), name="serve")
@@ -91,6 +95,7 @@ async def _serve(session: Session, *, paths: list[Path], store_name: str, open_p
                 await serving
                 await renewal.stop()
             finally:
+                await follower.stop()
                 await authenticator.stop()
                 await housekeeper.stop()
                 await worker.stop()

@@ -90,8 +90,8 @@ class Intake:
         gone, seen = await self._seen.counts(self._store.id)
         if gone and not even_most and (not seen or (gone >= FEW and gone > MOST * (gone + seen))):
             raise InvalidRequest(
-                f"{gone} of {gone + seen} files of '{self._store.name}' are gone from the paths. Nothing was taken out, "
-                "as a disk may not be mounted. If they are to go: --even-most.",
+                f"{gone} of {gone + seen} files of '{self._store.name}' are gone from the paths. Nothing was taken "
+                "out, as a disk may not be mounted. If they are to go: --even-most.",
                 param="sync",
             )
         while together := await self._seen.gone(self._store.id, limit=TOGETHER):
