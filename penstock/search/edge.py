@@ -21,7 +21,8 @@ from penstock.core.types import Entry, Found, Query, Removal, Vector, Vectors
 from penstock.search.dump import Line, line_of
 from penstock.search.live import LiveSegment
 from penstock.search.manifest import Manifest, read_manifest, remedy, write_manifest
-from penstock.search.proof import take_sums, write_sums
+from penstock.search.proof import check_shapes, take_sums, write_sums
+from penstock.search.rehearsal import opening
 from penstock.search.search import search_segment
 from penstock.search.translate import translated
 from penstock.search.words import MEAN_WORDS, Words
@@ -116,9 +117,14 @@ class EdgeIndex:
             raise DataDamaged(f"{self._folder} has lost its segment '{manifest.segments[-1]}'. {remedy(self._folder)}")
         with translated(self._folder):
             proved = take_sums(self._folder, manifest.segments)
-        live.open()
-        if not proved and (damaged := live.damaged()):
-            # Nothing says what the files were when the process died: every passage was looked at instead.
+            if not proved:
+                check_shapes(self._folder, manifest.segments)
+        with opening(self._folder, self._folder / manifest.segments[-1]):
+            live.open()
+            # Nothing says what the files were when the process died: every passage is looked at instead.
+            with translated(self._folder):
+                damaged = 0 if proved else live.damaged()
+        if damaged:
             live.close()
             raise DataDamaged(f"{damaged} passages in {self._folder} are damaged. {remedy(self._folder)}")
         if manifest.chunks_at_rest not in (None, live.count()):

@@ -8,6 +8,7 @@ that. A flip too small for the sketch changes a cosine by less than 0.01.
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,11 @@ SUMS = "at-rest.json"
 REWRITTEN = "edge_config.json"
 """The shard writes this one anew whenever it opens, and refuses what it cannot read."""
 PIECE_BYTES = 1 << 20
+PAGE_BYTES = 4096
+MAPPED = re.compile(r"(?:page_\d+|bitmask|tracker|flags_[ab])\.dat|open-\d+")
+"""Files of the shard that are mapped into memory in whole pages."""
+CHUNK_BYTES = (32 << 20) - (1 << 16)
+"""Vectors lie in files of nearly 32 MiB, made as a whole."""
 SIGNS = 8
 TOLERANCE = 0.1
 SCALE = 1000
@@ -99,6 +105,15 @@ def take_sums(folder: Path, segments: tuple[str, ...]) -> bool:
         (folder / SUMS).unlink()
         sync_folder(folder)
     return noted is not None
+
+
+def check_shapes(folder: Path, segments: tuple[str, ...]) -> None:
+    """Raise DataDamaged for a mapped file that was cut off: reading behind its end would kill the process."""
+    for name, path in _files(folder, segments):
+        size = path.stat().st_size
+        cut = size % PAGE_BYTES != 0 if MAPPED.fullmatch(path.name) else path.suffix == ".mmap" and size < CHUNK_BYTES
+        if size and cut:
+            raise DataDamaged(f"{folder / name} is cut off. {remedy(folder)}")
 
 
 def _noted(file: Path) -> dict[str, int] | None:

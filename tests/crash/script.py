@@ -63,15 +63,15 @@ def text_of(file: str, version: int) -> str:
 class Node:
     """Catalog, index and originals in one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, min_free_bytes: int = 1) -> None:
         folder.mkdir(exist_ok=True)
         self.database = Database(path=folder / "catalog.db")
         self.ledger = Ledger(database=self.database)
         self.stores = Stores(database=self.database)
-        self.originals = Originals(folder=folder / "files", max_bytes=10**9, min_free_bytes=1)
+        self.originals = Originals(folder=folder / "files", max_bytes=10**9, min_free_bytes=min_free_bytes)
         self.index = EdgeIndex(
             folder=folder / "stores" / "s", store_id="s", model="hashing-64", dimension=DIMENSION,
-            settings=SearchSettings(threads=1, min_free_bytes=1),
+            settings=SearchSettings(threads=1, min_free_bytes=min_free_bytes),
         )  # fmt: skip
         self.store = Store(id="", tenant="", name="", embedder="", dimension=DIMENSION, created_s=0.0)
         self.ctx = start_context(principal=Principal(tenant="t"), timeout_s=600)
