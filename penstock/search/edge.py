@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -18,8 +18,9 @@ from penstock.config import SearchSettings
 from penstock.core.context import Context
 from penstock.core.errors import DataDamaged, DiskFull, Setup
 from penstock.core.types import Entry, Found, Query, Removal, Vector, Vectors
+from penstock.search.compaction import compact, is_worthwhile, remove_leftovers
 from penstock.search.dump import Line, line_of
-from penstock.search.live import LiveSegment
+from penstock.search.live import LiveSegment, SegmentClosed
 from penstock.search.manifest import Manifest, read_manifest, remedy, write_manifest
 from penstock.search.proof import check_shapes, take_sums, write_sums
 from penstock.search.rehearsal import opening
@@ -28,6 +29,10 @@ from penstock.search.translate import translated
 from penstock.search.words import MEAN_WORDS, Words
 
 log = logging.getLogger("penstock.search")
+
+T = TypeVar("T")
+LOOK_EVERY_WRITES = 64
+"""How often it is asked whether to tidy up."""
 
 
 class Write(NamedTuple):
@@ -70,6 +75,7 @@ class EdgeIndex:
         self._room = room
         self._reuse_vectors = reuse_vectors
         self._live: LiveSegment | None = None
+        self._writes = 0
         self._manifest: Manifest | None = None
         self._words: Words | None = None
         self._searchers: ThreadPoolExecutor | None = None
@@ -116,6 +122,7 @@ class EdgeIndex:
         if not live.exists():
             raise DataDamaged(f"{self._folder} has lost its segment '{manifest.segments[-1]}'. {remedy(self._folder)}")
         with translated(self._folder):
+            remove_leftovers(self._folder, manifest)
             proved = take_sums(self._folder, manifest.segments)
             if not proved:
                 check_shapes(self._folder, manifest.segments)
@@ -199,9 +206,22 @@ class EdgeIndex:
 
     def _search(self, questions: Sequence[tuple[Query, Vector]], ctx: Context) -> list[Found]:
         ctx.check("search")  # the queue for a thread may have used up the time
-        live, words = self._opened()
-        with translated(self._folder):
+
+        def work(live: LiveSegment, words: Words) -> list[Found]:
             return search_segment(live, questions, words=words, settings=self._settings, store_id=self._store_id)
+
+        return self._on_live(work)
+
+    def _on_live(self, work: Callable[[LiveSegment, Words], T]) -> T:
+        """Read; again where another segment has just taken the place of the one that was being read."""
+        while True:
+            live, words = self._opened()
+            try:
+                with translated(self._folder):
+                    return work(live, words)
+            except SegmentClosed:
+                if self._live is live:
+                    raise
 
     def _opened(self) -> tuple[LiveSegment, Words]:
         if self._live is None or self._words is None:
@@ -269,7 +289,31 @@ class EdgeIndex:
             live.flush()
         except Exception as error:  # noqa: BLE001 - handed to the callers of all that was to be synced
             return [error if outcome is None else outcome for outcome in outcomes]
+        self._writes += 1
+        if self._writes % LOOK_EVERY_WRITES == 0 and is_worthwhile(self._folder / self._segments()[-1], live.count()):
+            self._compact()
         return outcomes
+
+    # --- tidying up ---
+
+    async def compact(self) -> None:
+        """Clear away what was replaced or deleted. Writes wait for it, searches do not."""
+        assert self._writer is not None, "not started"
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._compact)
+
+    def _compact(self) -> None:
+        old, words = self._opened()
+        assert self._manifest is not None, "not opened"
+        try:
+            self._check_room(_folder_bytes(self._folder))
+            with translated(self._folder):
+                self._live, self._manifest = compact(old, folder=self._folder, manifest=self._manifest, words=words)
+        except (DiskFull, DataDamaged) as error:
+            log.warning("The store in %s is not tidied up: %s", self._folder, error.message)
+            return
+        old.close()
+        with translated(self._folder):
+            remove_leftovers(self._folder, self._manifest)
 
     def _check_room(self, size_bytes: int) -> None:
         """The shard writes through memory maps, and a full disk then kills the process: stop well before."""
@@ -285,22 +329,22 @@ class EdgeIndex:
 
     async def count(self) -> int:
         """Chunks in the store."""
-        live, _ = self._opened()
-        return await asyncio.get_running_loop().run_in_executor(self._searchers, live.count)
+        return await self._reading(lambda live: live.count())
 
     async def holds(self, file_id: str, version: str) -> int:
         """Chunks of that version of the file."""
-        live, _ = self._opened()
-        return await asyncio.get_running_loop().run_in_executor(self._searchers, live.holds, file_id, version)
+        return await self._reading(lambda live: live.holds(file_id, version))
+
+    async def _reading(self, work: Callable[[LiveSegment], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._searchers, self._on_live, lambda live, _: work(live)
+        )
 
     async def entries_of(self, file_id: str) -> tuple[list[Entry], Vectors]:
         """The file's chunks in their order, as they are stored."""
-        return await asyncio.get_running_loop().run_in_executor(self._searchers, self._entries_of, file_id)
-
-    def _entries_of(self, file_id: str) -> tuple[list[Entry], Vectors]:
-        live, _ = self._opened()
-        with translated(self._folder):
-            found = sorted(live.entries(file_id=file_id), key=lambda pair: pair[0].chunk.position)
+        found = await self._reading(
+            lambda live: sorted(live.entries(file_id=file_id), key=lambda pair: pair[0].chunk.position)
+        )
         vectors = np.empty((len(found), self._dimension), np.float32)
         for row, (_, vector) in enumerate(found):
             vectors[row] = vector
@@ -313,17 +357,16 @@ class EdgeIndex:
         """
         if not self._reuse_vectors:
             return None
-        live, _ = self._opened()
-        return await asyncio.get_running_loop().run_in_executor(self._searchers, live.embedded, hashes)
+        return await self._reading(lambda live: live.embedded(hashes))
 
     async def dump(self) -> list[Line]:
         """Every chunk, sorted: what two stores must agree in to be the same."""
-        return await asyncio.get_running_loop().run_in_executor(self._searchers, self._dump)
+        return await self._reading(lambda live: sorted(line_of(entry, vector) for entry, vector in live.entries()))
 
-    def _dump(self) -> list[Line]:
-        live, _ = self._opened()
-        with translated(self._folder):
-            return sorted(line_of(entry, vector) for entry, vector in live.entries())
+
+def _folder_bytes(folder: Path) -> int:
+    """What a folder takes on the disk."""
+    return sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file())
 
 
 def _size_bytes(write: Write) -> int:

@@ -79,6 +79,10 @@ NEVER = 2**40
 """Kilobytes of vectors after which the shard would build a graph by itself: never, as that blocks searches."""
 
 
+class SegmentClosed(RuntimeError):
+    """The segment is not open, or not any more: another has taken its place."""
+
+
 class LiveSegment:
     """One shard. `search` and `retrieve` may be called by many threads, the others by one at a time."""
 
@@ -139,7 +143,7 @@ class LiveSegment:
     @property
     def _open_shard(self) -> EdgeShard:
         if self._shard is None:
-            raise RuntimeError("the segment is not open")
+            raise SegmentClosed("the segment is not open")
         return self._shard
 
     def _take_back(self) -> None:

@@ -105,6 +105,8 @@ async def test_damage_is_found_or_does_no_harm(tmp_path: Path, asker: Asker, *, 
         # A process that died has left no sums: what is damaged is found passage by passage.
         for name in ("catalog.db.sum", "stores/s/at-rest.json"):
             (tmp_path / "whole" / name).unlink()
+    copy(tmp_path / "whole", tmp_path / "same")
+    assert asker.ask(tmp_path / "same") == expected, "a copy that is not damaged answers"
     wrong: list[str] = []
     found = harmless = died_trials = 0
     for trial in range(FLIPS + CUTS):
