@@ -32,7 +32,7 @@ class Follower:
     harm: what is only half there is read again when the rest comes.
     """
 
-    def __init__(self, *, penstock: Penstock, session: Session, paths: list[str], store_name: str) -> None:
+    def __init__(self, penstock: Penstock, session: Session, *, paths: list[str], store_name: str) -> None:
         self._penstock = penstock
         self._session = session
         self._paths = paths
@@ -41,7 +41,9 @@ class Follower:
         self._stopping = asyncio.Event()
 
     def start(self) -> None:
-        self._tasks.start("folders", self._follow())
+        """Nothing happens where there is nothing to follow."""
+        if self._paths:
+            self._tasks.start("folders", self._follow())
 
     async def stop(self) -> None:
         self._stopping.set()

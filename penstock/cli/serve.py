@@ -80,9 +80,8 @@ async def _serve(session: Session, *, paths: list[str], store_name: str, open_pa
             worker.start()
             housekeeper = Housekeeper(kept=penstock.kept, partial=penstock.uploads.partial_keeper)
             housekeeper.start()
-            follower = Follower(penstock=penstock, session=session, paths=paths, store_name=store_name)
-            if watch:
-                follower.start()
+            follower = Follower(penstock, session, paths=paths if watch else [], store_name=store_name)
+            follower.start()
             await authenticator.start()
             try:
                 serving = asyncio.create_task(server.serve(sockets=[bound]), name="serve")
