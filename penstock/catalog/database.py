@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from penstock.catalog.atrest import guarded, take_sum, write_sum
+from penstock.catalog.atrest import broken_pages, guarded, take_sum, write_sum
 from penstock.core.errors import DataDamaged, DiskFull, PenstockError, StageUnavailable
 from penstock.core.types import Store
 
@@ -83,8 +83,8 @@ class Database:
                 proved = not self._path.exists() or take_sum(self._path)
                 connection = sqlite3.connect(self._path, timeout=self._busy_timeout_s)
                 connection.execute("PRAGMA user_version").fetchone()  # opens the file
-            if not proved and (wrong := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-                raise DataDamaged(f"{self._path} is damaged ({wrong}). Restore it from a backup.")
+            if not proved and (wrong := broken_pages(connection)):
+                raise DataDamaged(f"{self._path} is damaged ({wrong[0]}). Restore it from a backup.")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
