@@ -10,7 +10,7 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-vllm check bench soak lock clean
+.PHONY: help install run test test-vllm check bench examples soak lock clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ check: $(VENV)/.dev ## Lint, types, floors, sizes, docs in step
 bench: $(VENV)/.dev ## Quality and speed on a BEIR folder: make bench BEIR=path [LOAD=path] [ARGS=--quick]
 	$(BIN)/python -m benchmarks.main_job $(if $(BEIR),--beir $(BEIR)) $(if $(LOAD),--load $(LOAD)) $(ARGS)
 
+examples: $(VENV)/.dev $(VENV)-examples/.done ## The programs in examples/, against a server of their own
+	EXAMPLES_PYTHON=$(VENV)-examples/bin/python $(BIN)/python examples/run.py
+
 soak: $(VENV)/.dev ## The long trials: simulation, faults and kills, about an hour
 	PENSTOCK_SOAK=10000 $(BIN)/python -m pytest tests/simulation -k soak --timeout 3600
 	PENSTOCK_FAULT_REPEATS=20 $(BIN)/python -m pytest tests/generate/test_faults_matrix.py tests/gateway/test_engine_faults.py --timeout 1800
@@ -53,9 +56,11 @@ lock: ## Renew locks/ from pyproject.toml (needs uv)
 	  --no-emit-index-url --no-emit-find-links -o locks/base.txt
 	uv pip compile pyproject.toml -q --python-version 3.11 --universal --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --extra dev -c locks/base.txt -o locks/dev.txt
+	uv pip compile examples/requirements.in -q --python-version 3.11 --universal --generate-hashes --no-header \
+	  --no-annotate --no-emit-index-url --no-emit-find-links -o examples/requirements.txt
 
 clean: ## Remove the virtual environment and what tools left behind
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VENV)-examples examples/node/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis *.egg-info
 
 $(VENV)/.base: locks/base.txt locks/model.txt pyproject.toml
 	@scripts/require-python $(PYTHON)
@@ -68,4 +73,11 @@ $(VENV)/.base: locks/base.txt locks/model.txt pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.base locks/dev.txt
 	$(PIP) --require-hashes -r locks/dev.txt
+	@touch $@
+
+$(VENV)-examples/.done: examples/requirements.txt examples/node/package-lock.json
+	test -x $(VENV)-examples/bin/python || $(PYTHON) -m venv $(VENV)-examples
+	$(VENV)-examples/bin/python -m pip --disable-pip-version-check --quiet install --no-compile --require-hashes \
+	  -r examples/requirements.txt
+	if command -v npm >/dev/null; then cd examples/node && npm ci --silent --no-audit --no-fund --ignore-scripts; fi
 	@touch $@
