@@ -13,6 +13,10 @@ NOTED_EVERY_S = 3600.0
 """How exactly the last use of a store that expires is known: writing it down costs more than a search."""
 
 
+MOST_STORES = 64
+"""Searched for one question; each is a search of its own."""
+
+
 class StoreCatalog(Protocol):
     """The stores of all tenants; every question names the tenant."""
 
@@ -45,10 +49,19 @@ async def used(catalog: StoreCatalog, store: Store) -> None:
 
 
 async def stores_meant(catalog: StoreCatalog, principal: Principal, named: Sequence[str] | None) -> tuple[Store, ...]:
-    """The stores named by id or name, each once; all of the caller's when none is named. Raises NotFound."""
+    """The stores named by id or name, each once; all of the caller's when none is named.
+
+    Raises NotFound; InvalidRequest where all would be more than can be searched for one question.
+    """
     if named is None:
         now_s = time.time()
         stores = await catalog.list(principal.tenant)
+        if len(stores) > MOST_STORES:
+            raise InvalidRequest(
+                f"You have {len(stores)} vector stores. Name those to look in, {MOST_STORES} at most.",
+                param="vector_store_ids",
+                code="missing_required_parameter",
+            )
         return tuple(store for store in stores if store.expires_s is None or store.expires_s > now_s)
     found: dict[str, Store] = {}
     for position, name in enumerate(named):

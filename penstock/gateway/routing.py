@@ -4,13 +4,14 @@
     shaped    ("POST", 5) -> [("", "v1", "vector_stores", None, "search")]   None takes any one piece
 
 What is in neither goes to Starlette's router: paths whose last parameter takes the rest, and what else there is to
-say: 404, 405 with `Allow`, HEAD.
+say.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -70,4 +71,16 @@ class Table:
                 scope["path_params"] = found
                 await shape.endpoint(scope, receive, send)
                 return
+        others = self._methods(path, pieces)
+        if others:
+            raise HTTPException(405, headers={"Allow": ", ".join(sorted(others))})
         await self._router(scope, receive, send)
+
+    def _methods(self, path: str, pieces: Sequence[str]) -> set[str]:
+        """The methods that the path takes, of all its routes together; Starlette names those of the first."""
+        exact = {method for method, known in self._exact if known == path}
+        return exact | {
+            method
+            for (method, length), shapes in self._shaped.items()
+            if length == len(pieces) and any(shape.takes(pieces) is not None for shape in shapes)
+        }

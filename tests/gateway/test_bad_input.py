@@ -195,3 +195,18 @@ async def test_a_query_string_that_nobody_reads_is_refused(reader: httpx.AsyncCl
 
     assert (error["code"], error["param"]) == ("unsupported_parameter", "debug")
     assert twice["param"] == "limit"
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/vector_stores", "GET, HEAD, POST"),
+        ("/v1/vector_stores/rivers", "DELETE, GET, HEAD, POST"),
+        (SEARCH, "POST"),
+    ],
+)
+async def test_allow_names_every_method_of_a_path(reader: httpx.AsyncClient, path: str, methods: str) -> None:
+    response = await reader.options(path)
+
+    error_of(response, 405)
+    assert response.headers["allow"] == methods

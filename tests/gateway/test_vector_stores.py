@@ -7,10 +7,11 @@ import httpx
 import pytest
 
 from penstock.core.types import FileRecord
+from penstock.gateway.directory import MOST_STORES
 from penstock.gateway.routes.vector_stores import best_of, file_counts, paged
 from penstock.gateway.wire.vector_stores import ListQuery
 from tests.gateway.conftest import client_of
-from tests.gateway.world import RIVERS, World
+from tests.gateway.world import DIMENSION, RIVERS, World
 
 PATH = "/v1/vector_stores"
 
@@ -152,3 +153,15 @@ async def test_a_store_that_cannot_be_opened_was_never_made(
 
     assert (refused.status_code, refused.json()["error"]["type"]) == (500, "server_error")
     assert listed["data"] == []
+
+
+async def test_more_stores_than_one_question_can_search_must_be_named(world: World, client: httpx.AsyncClient) -> None:
+    for number in range(MOST_STORES):
+        await world.stores.named("default", f"store {number}", embedder=world.embedder.model, dimension=DIMENSION)
+    question = {"messages": [{"role": "user", "content": "How long is the Rhine?"}]}
+
+    refused = await client.post("/v1/chat/completions", json=question)
+    named = await client.post("/v1/chat/completions", json={**question, "vector_store_ids": ["rivers"]})
+
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "vector_store_ids")
+    assert named.status_code == 200
