@@ -30,6 +30,12 @@ class ServerSettings(Section, frozen=True):
     """A connection whose request's head is not there by then is cut."""
     body_timeout_s: PositiveFloat = 30.0
     """A request whose body is not there by then is answered with 408."""
+    reader_timeout_s: PositiveFloat = 30.0
+    """A caller who does not read what was sent for so long is cut."""
+    silent_peer_s: Annotated[int, Meta(ge=1, le=3600)] = 30
+    """A caller whose machine acknowledges nothing for so long has vanished, and its request ends."""
+    heartbeat_s: PositiveFloat = 15.0
+    """A stream that has nothing to say for so long sends a comment, which readers skip and proxies count as life."""
     keep_alive_s: PositiveFloat = 30.0
     """How long an idle connection is kept for its next request."""
     drain_s: Annotated[float, Meta(ge=0)] = 0.0
@@ -215,6 +221,9 @@ class GenerateSettings(Section, frozen=True):
     """Older turns are condensed to so much."""
     templates: str = ""
     """A folder with instructions.txt and examples.txt, and folders of the same named after stores' ids."""
+    tick_ms: Annotated[float, Meta(ge=0, le=1000)] = 10.0
+    """After an answer's first token, those that come within so long leave together; from 100 streams on the time grows,
+    up to 100 ms. 0: each token at once, at a higher cost."""
     delimiter_key_env: str = ""
     """The environment variable with the secret of the passages' delimiter; without it, a new one at each start."""
 

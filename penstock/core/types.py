@@ -222,6 +222,8 @@ class Prompt(Value, frozen=True):
     passages: tuple[Hit, ...]
     messages: tuple[Message, ...] = ()
     sampling: Sampling = Sampling()
+    grounded: bool = True
+    """False where no documents were to be asked: the conversation goes to a language model as it is."""
 
 
 class Citation(Value, frozen=True):

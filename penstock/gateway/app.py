@@ -48,6 +48,7 @@ from penstock.gateway.routes.vector_store_files import VectorStoreFiles
 from penstock.gateway.routes.vector_stores import VectorStores
 from penstock.gateway.routes.work import WorkRoutes
 from penstock.gateway.routing import Table
+from penstock.gateway.streams import Streams
 from penstock.pipeline.question import QuestionPipeline
 from penstock.pipeline.ranking import Ranking
 from penstock.pipeline.uploads import Uploads
@@ -104,9 +105,17 @@ def create_app(
     operations.append(_description(operations))
     who = authenticator or Loopback()
     quotas = Quotas(settings=settings.limits, limiter=limiter or LocalLimiter())
+    streams = Streams(heartbeat_s=settings.server.heartbeat_s)
     return _served(
         [
-            Endpoint(operation=each, authenticator=who, settings=settings.server, doors=doors, quotas=quotas)
+            Endpoint(
+                operation=each,
+                authenticator=who,
+                settings=settings.server,
+                doors=doors,
+                quotas=quotas,
+                streams=streams,
+            )
             for each in operations
         ],
         metrics,

@@ -19,7 +19,7 @@ from penstock.gateway.presence import Presence
 from penstock.gateway.quotas import Bill, Quotas
 from penstock.gateway.receive import converted, decoded, read_json_body
 from penstock.gateway.reply import Events, Reply
-from penstock.gateway.stream import stream
+from penstock.gateway.streams import Streams
 from penstock.gateway.visit import Visit
 
 ANYBODY = Principal(tenant="", scopes=())
@@ -39,10 +39,12 @@ class Endpoint:
         settings: ServerSettings,
         doors: Doors,
         quotas: Quotas,
+        streams: Streams,
     ) -> None:
         self.operation = operation
         self._authenticator = authenticator
         self._settings = settings
+        self._streams = streams
         self._door = doors.named(operation.door)
         self._lists = _lists_of(operation.query)
         self._quotas = quotas if operation.path.startswith("/v1/") else None
@@ -88,7 +90,7 @@ class Endpoint:
             assert isinstance(reply, Reply), "what streams ends with its caller"
             await reply.send(send)
             return
-        with Presence(receive=receive, timeout_s=timeout_s) as presence:
+        with Presence(scope=scope, receive=receive, timeout_s=timeout_s) as presence:
             if self._door is None:
                 await self._serve(call, send, presence, bill)
             else:
@@ -102,7 +104,7 @@ class Endpoint:
             return
         if bill is not None:
             await self._count_stream(bill, reply, call.ctx)
-        await stream(reply, send, presence=presence, request_id=call.ctx.request_id)
+        await self._streams.send(reply, send, presence=presence, request_id=call.ctx.request_id)
 
     async def _count_stream(self, bill: Bill, reply: Events, ctx: Context) -> None:
         try:

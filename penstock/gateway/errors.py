@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 
@@ -61,7 +62,14 @@ def body_in_stream(error: Exception, request_id: str) -> ErrorBody:
 def event_of(error: Exception, request_id: str) -> bytes:
     """The same as a server-sent event named `error`."""
     body = body_in_stream(error, request_id)
-    return b"event: error\ndata: " + encoder.encode(ErrorResponse(error=body)) + b"\n\n"
+    return retry_line(error) + b"event: error\ndata: " + encoder.encode(ErrorResponse(error=body)) + b"\n\n"
+
+
+def retry_line(error: Exception) -> bytes:
+    """The standard's line that says when to come back, in milliseconds; empty where that makes no sense."""
+    for _, seconds in retry_headers(error) if isinstance(error, PenstockError) else ():
+        return b"retry: %b000\n" % seconds
+    return b""
 
 
 def reply(status: int, body: ErrorBody, headers: Headers = ()) -> Reply:
@@ -109,6 +117,11 @@ class Translated:
             await self._app(scope, receive, noticing)
         except ClientGone:
             scope["client_gone"] = True
+        except asyncio.CancelledError:
+            # Only a server that stops cancels requests as a whole. Whoever has heard nothing yet may ask elsewhere.
+            if began:
+                raise
+            await reply_to(Overloaded("The server is stopping. Ask again."), scope["request_id"]).send(send)
         except Exception as error:
             if began:
                 raise  # the server closes the connection: a broken answer must not look whole

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
 
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from penstock.core.errors import DeadlineExceeded
 from penstock.gateway.errors import ClientGone
+from penstock.gateway.protocol import EXTENSION
 
 UNWATCHED_S = 0.005
 """A request that is done by then is not watched: a task for each costs more than a quick search."""
+
+
+class Connection(Protocol):
+    """Our own server's connection, which says when its client goes."""
+
+    on_departure: Callable[[], None] | None
+
+    @property
+    def is_gone(self) -> bool: ...
 
 
 class Presence:
@@ -20,12 +31,17 @@ class Presence:
 
     Raises ClientGone or DeadlineExceeded then. A cancellation from outside (the server stops) stays one.
     Servers cancel nothing by themselves: without this a departed caller's question is answered to the end.
-    The request's body must have been read: the block owns `receive`.
+    The request's body must have been read: under another server than ours the block owns `receive`, and a task waits
+    there for the departure.
     """
 
-    def __init__(self, *, receive: Receive, timeout_s: float) -> None:
+    __slots__ = ("_connection", "_loop", "_patience", "_receive", "_task", "_timeout_s", "_timer", "_watcher", "ended")
+
+    def __init__(self, *, scope: Scope, receive: Receive, timeout_s: float) -> None:
+        self._connection: Connection | None = scope.get("extensions", {}).get(EXTENSION)
         self._receive = receive
         self._timeout_s = timeout_s
+        self._patience: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
         self.ended: Literal["gone", "late"] | None = None
         """Why the block was cancelled; None while it was not, or when the server did it."""
@@ -36,15 +52,23 @@ class Presence:
         assert task is not None
         self._task = task
         self._loop = loop
-        self._patience = loop.call_later(UNWATCHED_S, self._begin_to_watch)
+        if self._connection is None:
+            self._patience = loop.call_later(UNWATCHED_S, self._begin_to_watch)
+        elif self._connection.is_gone:
+            raise ClientGone
+        else:
+            self._connection.on_departure = self._leave
         self._timer = loop.call_later(self._timeout_s, self._end, "late")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._patience.cancel()
         self._timer.cancel()
+        if self._connection is not None:
+            self._connection.on_departure = None
+        if self._patience is not None:
+            self._patience.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
         if self.ended is None:
@@ -61,6 +85,9 @@ class Presence:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self._end("gone")
+
+    def _leave(self) -> None:
         self._end("gone")
 
     def _end(self, why: Literal["gone", "late"]) -> None:

@@ -36,8 +36,17 @@ class Reply:
         await send({"type": "http.response.body", "body": self.body})
 
 
+class Last(bytes):
+    """The events with which a stream ends. Saying so saves a write; a stream may also just end."""
+
+    __slots__ = ()
+
+
 class Events:
-    """Server-sent events. Nothing is sent before the first one is there, so that an early error has its own status.
+    """Server-sent events, any number of whole ones in each chunk: put together what is there at the same time.
+
+    Nothing is sent before the first chunk is there, or a heartbeat is due: an early error has its own status.
+    Heartbeats, errors in the middle and slow readers are seen to in streams.py.
 
     `failed` makes the last event of a stream that broke off, out of the error and the request's id; None: as usual.
     """

@@ -113,7 +113,11 @@ def make_server(*, app: ASGIApp, settings: ServerSettings, readiness: Readiness)
     config = uvicorn.Config(
         app,
         loop="none",  # whoever runs us chose the loop
-        http=patient_protocol(header_timeout_s=settings.header_timeout_s),
+        http=patient_protocol(
+            header_timeout_s=settings.header_timeout_s,
+            reader_timeout_s=settings.reader_timeout_s,
+            silent_peer_s=settings.silent_peer_s,
+        ),
         ws="none",
         lifespan="off",
         interface="asgi3",

@@ -10,6 +10,7 @@ from penstock.config import EngineSettings, GenerateSettings
 from penstock.core.errors import BadSetting, NotFound, PenstockError
 from penstock.core.ports import Generator
 from penstock.flow.lifecycle import OnDeath, Tasks
+from penstock.flow.ticker import Ticker
 from penstock.generate.account import Account, Bill, Totals
 from penstock.generate.pool import Pool
 from penstock.generate.prompt.template import Templates
@@ -37,6 +38,7 @@ class Generation:
         self._environ = environ
         self._on_death = on_death
         self._settings = settings
+        self._ticker = Ticker(shortest_s=settings.tick_ms / 1000)
         self._templates = Templates(folder=Path(settings.templates) if settings.templates else None)
         self._delimiter_key = _delimiter_key(settings, environ)
         _check(settings, last_resort.model)
@@ -148,6 +150,7 @@ class Generation:
             account=self.account,
             environ=self._environ,
             on_death=self._on_death,
+            ticker=self._ticker,
         )
 
 

@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-import aiohttp
 import msgspec
 
 from penstock.core.context import Context
 from penstock.core.errors import DeadlineExceeded, PenstockError, StageUnavailable
 from penstock.core.types import Delta, Prompt, Usage
+from penstock.flow.ticker import Ticker
 from penstock.generate.faults import STAGE, fault_of
+from penstock.generate.http1 import Connection
+from penstock.generate.keepalive import Connections
 from penstock.generate.pacing import KeyRing
 from penstock.generate.stream import Limits, Reading, read_stream
 from penstock.generate.tokens import Estimate, TokenCount
@@ -44,6 +46,7 @@ class OpenAIGenerator:
         ask_usage: bool = True,
         limit_field: LimitField = "max_tokens",
         tokens: TokenCount | None = None,
+        ticker: Ticker | None = None,
     ) -> None:
         self.model = model
         self._url = url.rstrip("/")
@@ -54,56 +57,76 @@ class OpenAIGenerator:
         self._streamed, self._ask_usage = streamed, ask_usage
         self._limit_field: LimitField = limit_field
         self._tokens = tokens or Estimate()
-        self._session: aiohttp.ClientSession | None = None
+        self._ticker = ticker or Ticker(shortest_s=0.0)
+        self._connections = Connections(url=self._url, connect_s=self._limits.connect_s)
 
     async def start(self) -> None:
-        """Open the connection pool; connects to nothing yet."""
-        # No bound on connections here: admission and the pool of replicas decide how many requests are under way.
-        # No cookies, redirects, proxies or compression: nothing that a server says changes where our keys go.
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=("User-Agent", "Accept-Encoding"),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._limits.connect_s),
-        )
+        """From now on it can be asked; connects to nothing yet."""
+        self._connections.start()
 
     async def stop(self) -> None:
-        """Close the pool; answers still under way end in StageUnavailable."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        """Close all connections; answers still under way end in StageUnavailable."""
+        self._connections.stop()
 
     async def healthy(self, ctx: Context) -> bool:
         """Whether the server lists its models within the time left. Never raises for a sick server."""
+        connections = self._open()
         try:
             async with asyncio.timeout(ctx.remaining_s()):
-                async with self._open().get(f"{self._url}/models", allow_redirects=False) as response:
-                    return response.status < 500
-        except (TimeoutError, aiohttp.ClientError, OSError):
+                connection = await connections.take()
+                try:
+                    connection.send(connections.request("GET", "/models", {}))
+                    await connection.head()
+                    while await connection.read():
+                        pass
+                finally:
+                    connections.give_back(connection)
+                return connection.status < 500
+        except (TimeoutError, OSError):
             return False
 
     async def generate(self, prompt: Prompt, ctx: Context) -> AsyncGenerator[Delta]:
         """Deltas; the last one has `finish` and `usage`. Closing it closes the connection, so the engine stops."""
         ctx.check(STAGE)
-        response = await self._post(prompt, ctx)
-        watch = Watch(ctx=ctx, stage=STAGE, on_expiry=lambda error: _cut(response, error))
-        reading = Reading(model=self.model, limits=self._limits)
+        connections = self._open()
+        key = await self._keys.take(ctx)
+        request = self._request(prompt, ctx, key.headers)
+        connection = await self._connect(ctx)
+
+        def cut(error: PenstockError) -> None:
+            connection.fail(error)  # whichever it is by then
+
+        watch = Watch(ctx=ctx, stage=STAGE, on_expiry=cut)
+        if self._streamed:
+            watch.expect("first token", self._limits.first_token_s)
         try:
-            if self._streamed and response.content_type == "text/event-stream":
-                async with aclosing(read_stream(response.content, reading, watch, self._limits)) as deltas:
+            connection.send(request)
+            try:
+                await connection.head()
+            except OSError as error:
+                if not connection.answers or connection.has_begun or watch.error is not None:
+                    raise self._unreachable(error) from error
+                # The server closed an idle connection while the request was on its way: it has not seen it.
+                connections.give_back(connection)
+                connection = await self._connect(ctx, fresh=True)
+                connection.send(request)
+                await self._head(connection)
+            self._keys.heard(key, connection.status, connection.headers)
+            if connection.status != 200:
+                raise await self._refusal(connection)
+            reading = Reading(model=self.model, limits=self._limits)
+            if self._streamed and media_type(connection) == "text/event-stream":
+                async with aclosing(read_stream(connection, reading, watch, self._limits, self._ticker)) as deltas:
                     async for delta in deltas:
                         yield delta
             else:
-                await self._read_whole(response, reading, watch)
+                await self._read_whole(connection, reading, watch)
             yield Delta(text=reading.drain(), finish=reading.finish, usage=self._usage(prompt, reading))
         finally:
             watch.stop()
-            # Where the body has been read to its end this gives the connection back; else it closes it.
-            response.close()
+            connections.give_back(connection)
 
-    async def _post(self, prompt: Prompt, ctx: Context) -> aiohttp.ClientResponse:
-        key = await self._keys.take(ctx)
+    def _request(self, prompt: Prompt, ctx: Context, key: dict[str, str]) -> bytes:
         body = request_body(
             prompt,
             model=self._upstream_model,
@@ -112,54 +135,56 @@ class OpenAIGenerator:
             ask_usage=self._ask_usage,
             limit_field=self._limit_field,
         )
-        left_s = ctx.remaining_s()
         headers = {
-            **key.headers,
+            **key,
             "Content-Type": "application/json",
             "X-Request-Id": ctx.request_id,
-            "X-Penstock-Timeout-Ms": str(int(left_s * 1000)),
+            "X-Penstock-Timeout-Ms": str(int(ctx.remaining_s() * 1000)),
         }
-        within_s = min(left_s, self._limits.first_token_s) if self._streamed else left_s
+        return self._connections.request("POST", PATHS[self._api], headers, body)
+
+    async def _connect(self, ctx: Context, *, fresh: bool = False) -> Connection:
         try:
-            async with asyncio.timeout(within_s):
-                response = await self._open().post(
-                    self._url + PATHS[self._api], data=body, headers=headers, allow_redirects=False
-                )
+            if ctx.remaining_s() > self._limits.connect_s:
+                return await self._connections.take(fresh=fresh)
+            async with asyncio.timeout(ctx.remaining_s()):
+                return await self._connections.take(fresh=fresh)
         except TimeoutError as error:
-            # aiohttp's own connect timeout is a TimeoutError too.
             if ctx.remaining_s() <= 0.001:
                 raise DeadlineExceeded(stage=STAGE) from error
             raise StageUnavailable(STAGE, f"the engine of '{self.model}' does not answer in time") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise StageUnavailable(
-                STAGE, f"the engine of '{self.model}' cannot be reached ({type(error).__name__})"
-            ) from error
-        self._keys.heard(key, response.status, response.headers)
-        if response.status != 200:
-            raise await self._refusal(response, ctx)
-        return response
+        except OSError as error:
+            raise self._unreachable(error) from error
 
-    async def _refusal(self, response: aiohttp.ClientResponse, ctx: Context) -> PenstockError:
+    async def _head(self, connection: Connection) -> None:
+        try:
+            await connection.head()
+        except OSError as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: OSError) -> StageUnavailable:
+        return StageUnavailable(STAGE, f"the engine of '{self.model}' cannot be reached ({type(error).__name__})")
+
+    async def _refusal(self, connection: Connection) -> PenstockError:
         body = b""
         try:
-            async with asyncio.timeout(min(ctx.remaining_s(), self._limits.connect_s)):
-                while len(body) < MAX_FAULT_BYTES and (data := await response.content.readany()):
+            async with asyncio.timeout(self._limits.connect_s):
+                while len(body) < MAX_FAULT_BYTES and (data := await connection.read()):
                     body += data
-        except (TimeoutError, aiohttp.ClientError, OSError):
+        except (TimeoutError, OSError, PenstockError):
             # The status says enough; the body would only have explained it.
             body = b""
-        finally:
-            response.close()
-        return fault_of(response.status, response.headers, read_fault(body), model=self.model)
+        return fault_of(connection.status, connection.headers, read_fault(body), model=self.model)
 
-    async def _read_whole(self, response: aiohttp.ClientResponse, reading: Reading, watch: Watch) -> None:
-        if response.content_type != "application/json":
-            raise reading.broken(f"'{response.content_type}' instead of an answer")
+    async def _read_whole(self, connection: Connection, reading: Reading, watch: Watch) -> None:
+        if media_type(connection) != "application/json":
+            raise reading.broken(f"'{media_type(connection)}' instead of an answer")
+        watch.rest()  # until it is all there; the deadline is enough
         body = bytearray()
         try:
-            while (data := await response.content.readany()) and len(body) <= self._limits.whole_bytes:
+            while (data := await connection.read()) and len(body) <= self._limits.whole_bytes:
                 body += data
-        except (aiohttp.ClientError, OSError, PenstockError) as error:
+        except OSError as error:
             raise watch.error or reading.broken("only a part of its answer") from error
         if data:
             raise reading.broken(f"more than {self._limits.whole_bytes} bytes")
@@ -178,13 +203,11 @@ class OpenAIGenerator:
         # Servers send a token an event, so events count tokens well; a whole answer has to be measured.
         return Usage(prompt=asked, output=reading.events if self._streamed else self._tokens.chars(reading.chars))
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
+    def _open(self) -> Connections:
+        if not self._connections.is_open:
             raise StageUnavailable(STAGE, f"the engine of '{self.model}' has not been started")
-        return self._session
+        return self._connections
 
 
-def _cut(response: aiohttp.ClientResponse, error: PenstockError) -> None:
-    """End a response from a timer: wake its reader with `error`, and close the connection so that the engine stops."""
-    response.content.set_exception(error)
-    response.close()
+def media_type(connection: Connection) -> str:
+    return connection.headers.get("content-type", "").partition(";")[0].strip().lower()

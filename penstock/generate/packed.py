@@ -8,7 +8,7 @@ from contextlib import aclosing
 import msgspec
 
 from penstock.core.context import Context
-from penstock.core.types import Delta, Prompt
+from penstock.core.types import Delta, Message, Prompt
 from penstock.generate.citations import CitationReader
 from penstock.generate.prompt.pack import Packer
 from penstock.generate.replica import Engine
@@ -26,7 +26,14 @@ class PackedGenerator:
         return await self._engine.healthy(ctx)
 
     async def generate(self, prompt: Prompt, ctx: Context) -> AsyncGenerator[Delta]:
-        """Deltas with citations; [n] are numbers of `prompt.passages`."""
+        """Deltas with citations; [n] are numbers of `prompt.passages`. Without documents all goes through as it is."""
+        if not prompt.grounded:
+            asked = Message(role="user", content=prompt.question)
+            plain = msgspec.structs.replace(prompt, messages=(*prompt.messages, asked))
+            async with aclosing(self._engine.generate(plain, ctx)) as deltas:
+                async for delta in deltas:
+                    yield delta
+            return
         packed = self._packer.pack(prompt, tenant=ctx.principal.tenant)
         reader = CitationReader(passages=prompt.passages, places=packed.places, mark=packed.mark)
         async with aclosing(self._engine.generate(packed.prompt, ctx)) as deltas:

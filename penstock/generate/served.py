@@ -18,6 +18,7 @@ import msgspec
 from penstock.config import EngineSettings, GenerateSettings
 from penstock.core.errors import BadSetting
 from penstock.flow.lifecycle import OnDeath
+from penstock.flow.ticker import Ticker
 from penstock.generate.account import Account, Accounted, Price
 from penstock.generate.openai import OpenAIGenerator
 from penstock.generate.pacing import KeyRing
@@ -60,6 +61,7 @@ class ServedModel:
         account: Account,
         environ: Mapping[str, str],
         on_death: OnDeath,
+        ticker: Ticker,
     ) -> None:
         self.settings = settings
         if bool(settings.urls) == bool(settings.local):
@@ -67,7 +69,8 @@ class ServedModel:
                 f"generate.engines '{settings.model}' has neither urls nor local, or both. Give one of them."
             )
         tokens = _tokens(settings)
-        self.servers = _servers(settings, tokens, keys_of(settings, environ), on_death) if settings.urls else None
+        keys = keys_of(settings, environ) if settings.urls else []
+        self.servers = _servers(settings, tokens, keys, on_death, ticker) if settings.urls else None
         self.backend: Backend = self.servers or _local(settings)
         price = Price(prompt=settings.price_prompt, cached=settings.price_cached, output=settings.price_output)
         packer = Packer(
@@ -204,7 +207,9 @@ def replica_name(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def _servers(settings: EngineSettings, tokens: TokenCount, keys: list[str], on_death: OnDeath) -> Servers:
+def _servers(
+    settings: EngineSettings, tokens: TokenCount, keys: list[str], on_death: OnDeath, ticker: Ticker
+) -> Servers:
     ring = KeyRing(keys=keys)
     limits = Limits(
         connect_s=settings.connect_timeout_s,
@@ -224,6 +229,7 @@ def _servers(settings: EngineSettings, tokens: TokenCount, keys: list[str], on_d
             ask_usage=settings.ask_usage,
             limit_field=settings.limit_field,
             tokens=tokens,
+            ticker=ticker,
         )
 
     every_s = settings.probe_every_s

@@ -1,7 +1,7 @@
 """From the bytes of a streamed answer to deltas.
 
-One read may carry many tokens; they leave as one delta. An answer is complete only when the server has said why it
-ended: `[DONE]` alone proves nothing, since proxies send it after anything.
+What comes between two ticks (flow/ticker.py) is read at once and leaves as one delta. An answer is complete only when
+the server has said why it ended: `[DONE]` alone proves nothing, since proxies send it after anything.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
-import aiohttp
 import msgspec
 
 from penstock.core.errors import PenstockError, StageUnavailable
 from penstock.core.types import Delta, FinishReason, Usage
+from penstock.flow.ticker import Ticker
 from penstock.generate.faults import STAGE, fault_in_stream
 from penstock.generate.sse import EventLines, LineTooLong
 from penstock.generate.watch import Watch
@@ -25,11 +25,14 @@ SETTLE_S = 0.02
 
 
 class Bytes(Protocol):
-    """aiohttp's StreamReader, as far as it is used here."""
+    """A connection, as far as it is used here."""
 
-    async def readany(self) -> bytes: ...
+    async def read(self) -> bytes: ...
 
-    def at_eof(self) -> bool: ...
+    def pause(self) -> None: ...
+
+    @property
+    def at_end(self) -> bool: ...
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,43 +102,51 @@ class Reading:
         return StageUnavailable(STAGE, f"the engine of '{self._model}' sent {what}")
 
 
-async def read_stream(content: Bytes, reading: Reading, watch: Watch, limits: Limits) -> AsyncGenerator[Delta]:
-    """Deltas with text, as they come; returns when the answer is complete, raises when it will not be."""
+async def read_stream(
+    content: Bytes, reading: Reading, watch: Watch, limits: Limits, ticker: Ticker
+) -> AsyncGenerator[Delta]:
+    """Deltas with text: the first at once, then what came until each tick.
+
+    Returns when the answer is complete, raises when it will not be.
+    """
     lines = EventLines(max_line_bytes=limits.line_bytes)
     watch.expect("first token", limits.first_token_s)
-    while not reading.done:
-        try:
-            data = await content.readany()
-        except (aiohttp.ClientError, OSError, PenstockError) as error:
-            if reading.finish is not None:
-                return
-            raise watch.error or reading.broken(f"only a part of its answer ({type(error).__name__})") from error
-        if not data:
-            break
-        try:
-            payloads = lines.feed(data)
-        except LineTooLong as error:
-            raise reading.broken(f"a line of more than {limits.line_bytes} bytes") from error
-        for payload in payloads:
-            reading.take(payload)
-        # Bytes that complete no event are not progress: a server may not stay alive a byte at a time.
-        if payloads:
-            if reading.text:
-                watch.rest()
-                yield Delta(text=reading.drain())
-            watch.expect("further token", limits.between_tokens_s)
+    with ticker.stream():
+        while not reading.done:
+            try:
+                data = await content.read()
+            except (OSError, PenstockError) as error:
+                if reading.finish is not None:
+                    return
+                raise watch.error or reading.broken(f"only a part of its answer ({type(error).__name__})") from error
+            if not data:
+                break
+            try:
+                payloads = lines.feed(data)
+            except LineTooLong as error:
+                raise reading.broken(f"a line of more than {limits.line_bytes} bytes") from error
+            for payload in payloads:
+                reading.take(payload)
+            # Bytes that complete no event are not progress: a server may not stay alive a byte at a time.
+            if payloads:
+                if reading.text and not reading.done:
+                    watch.rest()
+                    content.pause()
+                    yield Delta(text=reading.drain())
+                    await ticker.tick()
+                watch.expect("further token", limits.between_tokens_s)
     if reading.finish is None:
         raise reading.broken("only a part of its answer")
     await _settle(content)
 
 
 async def _settle(content: Bytes) -> None:
-    if content.at_eof():
+    if content.at_end:
         return
     try:
         async with asyncio.timeout(SETTLE_S):
-            while await content.readany():
+            while await content.read():
                 pass
-    except (TimeoutError, aiohttp.ClientError, OSError, PenstockError):
+    except (TimeoutError, OSError, PenstockError):
         # The answer is complete; only the connection is not fit to be used again.
         return

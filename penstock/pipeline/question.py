@@ -211,6 +211,7 @@ class QuestionPipeline:
             passages=found.hits,
             messages=question.conversation,
             sampling=question.sampling,
+            grounded=bool(question.stores),
         )
         course = self._economy.answering(
             ctx,

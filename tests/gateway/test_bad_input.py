@@ -105,7 +105,6 @@ async def test_json_with_a_character_set_is_json(reader: httpx.AsyncClient) -> N
         ({"messages": USER, "stop": ["a"] * 5}, "stop", "invalid_value"),
         ({"messages": USER, "stream": "yes"}, "stream", "invalid_value"),
         ({"messages": USER, "timeout": -1}, "timeout", "invalid_value"),
-        ({"messages": USER, "vector_store_ids": []}, "vector_store_ids", "invalid_value"),
         ({"messages": USER, "vector_store_ids": [""]}, "vector_store_ids[0]", "invalid_value"),
         ({"messages": USER, "max_num_results": 51}, "max_num_results", "invalid_value"),
         ({"messages": USER, "filters": "x"}, "filters", "invalid_value"),

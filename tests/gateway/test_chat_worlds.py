@@ -140,3 +140,17 @@ async def test_when_the_time_is_up_the_engine_is_stopped(make_world: Callable[..
     assert response.status_code == 504
     assert response.json()["error"]["code"] == "deadline_exceeded"
     assert world.engine.closed.is_set()
+
+
+@pytest.mark.parametrize("stores", [{"vector_store_ids": []}, {}], ids=["none named", "none there"])
+async def test_where_no_store_is_asked_the_model_gets_the_conversation(
+    make_world: Callable[..., Awaitable[World]], stores: dict[str, Any]
+) -> None:
+    world = await make_world(empty=not stores)
+
+    async with client_of(world) as client:
+        answer = (await client.post(PATH, json=asking(model="scripted", **stores))).json()
+
+    assert answer["choices"][0]["message"]["content"] == "One two three"
+    assert answer["penstock"]["passages"] == []
+    assert world.engine.prompts[0].grounded is False

@@ -132,12 +132,12 @@ async def test_a_departure_is_client_gone() -> None:
     async def receive() -> dict[str, str]:
         return next(messages)
 
-    with pytest.raises(ClientGone), Presence(receive=receive, timeout_s=60.0):
+    with pytest.raises(ClientGone), Presence(scope={}, receive=receive, timeout_s=60.0):
         await asyncio.sleep(60.0)
 
 
 async def test_the_end_of_the_time_is_deadline_exceeded() -> None:
-    with pytest.raises(DeadlineExceeded), Presence(receive=never, timeout_s=0.01):
+    with pytest.raises(DeadlineExceeded), Presence(scope={}, receive=never, timeout_s=0.01):
         await asyncio.sleep(60.0)
 
 
@@ -145,7 +145,7 @@ async def test_a_cancellation_from_outside_stays_one() -> None:
     inside = asyncio.Event()
 
     async def work() -> None:
-        with Presence(receive=never, timeout_s=60.0):
+        with Presence(scope={}, receive=never, timeout_s=60.0):
             inside.set()
             await asyncio.sleep(60.0)
 
@@ -160,7 +160,7 @@ async def test_a_cancellation_from_outside_stays_one() -> None:
 async def test_work_that_is_done_leaves_nothing_behind() -> None:
     before = len(asyncio.all_tasks())
 
-    with Presence(receive=never, timeout_s=60.0):
+    with Presence(scope={}, receive=never, timeout_s=60.0):
         await asyncio.sleep(0)
     await asyncio.sleep(0)
 

@@ -13,7 +13,7 @@ from penstock.core.types import Message, Sampling
 from penstock.gateway.directory import StoreCatalog, stores_meant
 from penstock.gateway.filters import read_filters
 from penstock.gateway.operation import Call, Operation
-from penstock.gateway.reply import Events, Reply
+from penstock.gateway.reply import Events, Last, Reply
 from penstock.gateway.routes.answer import Answer
 from penstock.gateway.routes.running import running
 from penstock.gateway.visit import Visit
@@ -73,7 +73,7 @@ class Chat:
                     yield opening + answer.piece(delta.text)
                     opened = True
         closing = answer.closing(answering)
-        yield closing if opened else answer.opening(answering) + closing
+        yield Last(closing if opened else answer.opening(answering) + closing)
 
     async def _question(self, call: Call, asked: ChatRequest) -> Question:
         text, conversation = conversation_of(asked.messages)

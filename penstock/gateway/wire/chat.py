@@ -43,7 +43,7 @@ class StreamOptions(Asked, frozen=True):
 
 
 class ChatRequest(Asked, frozen=True):
-    """OpenAI's request, and which stores to answer from (`vector_store_ids`, by id or name; all when left out)."""
+    """OpenAI's request, and which stores to answer from (`vector_store_ids`: ids or names, [] none, else all)."""
 
     messages: Annotated[list[ChatMessage], Meta(min_length=1)]
     model: Annotated[str, Meta(max_length=256)] | None = None
@@ -56,7 +56,7 @@ class ChatRequest(Asked, frozen=True):
     stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     # Ours: where to look, and for how long.
-    vector_store_ids: Annotated[list[StoreName], Meta(min_length=1, max_length=64)] | None = None
+    vector_store_ids: Annotated[list[StoreName], Meta(max_length=64)] | None = None
     filters: FilterJson | None = None
     max_num_results: MaxResults | None = None
     timeout: TimeoutS | None = None
