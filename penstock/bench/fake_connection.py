@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from typing import Literal, Protocol
+from functools import lru_cache
+from typing import Literal, Protocol, cast
 
 import msgspec
 
@@ -16,6 +17,9 @@ WORDS = [
     *("water", "flows", "down", "the", "pipe", "to", "turn", "a", "wheel", "and"),
     *("gate", "holds", "it", "back", "until", "they", "ask", "for", "more", "of"),
 ]
+
+
+EVENT_HEAD = b'data: {"id":"c","object":"chat.completion.chunk","created":0,"model":"fake","choices":[{"index":0,'
 
 
 class Server(Protocol):
@@ -62,14 +66,12 @@ class Connection(asyncio.Protocol):
         self._ask = Ask()
         self._words: list[str] = []
         self._sent = 0
-        self._head = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own is not registered as one
         self._server.connections.add(self)
         if self._server.behaviour.fault == "refused":
-            transport.abort()
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio.Protocol's signature
         self._server.connections.discard(self)
@@ -161,19 +163,14 @@ class Connection(asyncio.Protocol):
     def _first(self) -> None:
         assert self._transport is not None
         self.send_head(200, "text/event-stream")
-        self._head = (
-            b'data: {"id":"c","object":"chat.completion.chunk","created":0,"model":"fake","choices":[{"index":0,'
-        )
         self._token()
 
     def _token(self) -> None:
         if self._sent >= len(self._words):
             self._finish()
             return
-        word = json.dumps(self._words[self._sent]).encode()
+        self.send(_token_chunk(self._words[self._sent], is_completion=bool(self._ask.prompt)))
         self._sent += 1
-        part = b'"text":%b' % word if self._ask.prompt else b'"delta":{"content":%b}' % word
-        self.send_chunk(b'%b%b,"finish_reason":null}]}\n\n' % (self._head, part))
         token_ms = self._server.behaviour.token_ms
         if token_ms:
             self.later(token_ms / 1000, self._token)
@@ -181,7 +178,7 @@ class Connection(asyncio.Protocol):
             self._token()
 
     def _finish(self) -> None:
-        parts = [b'%b"delta":{},"text":"","finish_reason":"%b"}]}\n\n' % (self._head, self._reason().encode())]
+        parts = [b'%b"delta":{},"text":"","finish_reason":"%b"}]}\n\n' % (EVENT_HEAD, self._reason().encode())]
         if self._server.behaviour.say_usage:
             parts.append(b'data: {"choices":[],"usage":%b}\n\n' % json.dumps(self._usage()).encode())
         self.send_chunk(b"".join([*parts, b"data: [DONE]\n\n"]), last=True)
@@ -234,7 +231,7 @@ class Connection(asyncio.Protocol):
         self.send("\r\n".join([*lines, "", ""]).encode())
 
     def send_chunk(self, data: bytes, *, last: bool = False) -> None:
-        self.send(b"%x\r\n%b\r\n%b" % (len(data), data, b"0\r\n\r\n" if last else b""))
+        self.send(_chunk(data) + (b"0\r\n\r\n" if last else b""))
 
     def send_json(self, status: int, value: object, **more: str) -> None:
         body = json.dumps(value).encode()
@@ -248,6 +245,18 @@ class Connection(asyncio.Protocol):
     def end_with_fault(self) -> None:
         """What follows is no longer this request."""
         self._end("fault")
+
+
+@lru_cache(maxsize=4096)
+def _token_chunk(word: str, *, is_completion: bool) -> bytes:
+    """A token's event, ready to send: there are few words, and many events."""
+    text = json.dumps(word).encode()
+    part = b'"text":%b' % text if is_completion else b'"delta":{"content":%b}' % text
+    return _chunk(b'%b%b,"finish_reason":null}]}\n\n' % (EVENT_HEAD, part))
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def _read_head(head: bytes) -> tuple[str, str, dict[str, str]]:

@@ -13,6 +13,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 
 import msgspec
+import uvloop
 
 from penstock.bench.fake_behaviour import FAULTS, Behaviour, Fault, Seen
 from penstock.bench.fake_connection import Connection
@@ -149,7 +150,7 @@ def main() -> None:
     options = vars(parser.parse_args())
     host, port = options.pop("host"), options.pop("port")
     try:
-        asyncio.run(_serve(FakeLLM(behaviour=Behaviour(**options), host=host, port=port)))
+        uvloop.run(_serve(FakeLLM(behaviour=Behaviour(**options), host=host, port=port)))
     except KeyboardInterrupt:
         return
 

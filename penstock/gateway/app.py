@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import msgspec
 from starlette.applications import Starlette
@@ -106,20 +107,8 @@ def create_app(
     who = authenticator or Loopback()
     quotas = Quotas(settings=settings.limits, limiter=limiter or LocalLimiter())
     streams = Streams(heartbeat_s=settings.server.heartbeat_s)
-    return _served(
-        [
-            Endpoint(
-                operation=each,
-                authenticator=who,
-                settings=settings.server,
-                doors=doors,
-                quotas=quotas,
-                streams=streams,
-            )
-            for each in operations
-        ],
-        metrics,
-    )
+    make = partial(Endpoint, authenticator=who, settings=settings.server, doors=doors, quotas=quotas, streams=streams)
+    return _served([make(operation=each) for each in operations], metrics)
 
 
 def _served(endpoints: Sequence[Endpoint], metrics: Metrics) -> Starlette:

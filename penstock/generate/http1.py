@@ -104,7 +104,7 @@ class Connection(asyncio.Protocol):
         return self._has_end and not self._parts
 
     def pause(self) -> None:
-        """Leave what comes to the kernel until the next read: many tokens then cost one."""
+        """Leave what comes to the kernel until the next read, and so to the engine to wait."""
         if not self._is_paused and not self._has_end and self._transport is not None:
             self._is_paused = True
             self._transport.pause_reading()

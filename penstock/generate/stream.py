@@ -29,8 +29,6 @@ class Bytes(Protocol):
 
     async def read(self) -> bytes: ...
 
-    def pause(self) -> None: ...
-
     @property
     def at_end(self) -> bool: ...
 
@@ -131,7 +129,6 @@ async def read_stream(
             if payloads:
                 if reading.text and not reading.done:
                     watch.rest()
-                    content.pause()
                     yield Delta(text=reading.drain())
                     await ticker.tick()
                 watch.expect("further token", limits.between_tokens_s)
