@@ -61,9 +61,9 @@ class Side:
         pieces = sum(one.pieces for one in heard)
         gaps = statistics.quantiles([one.longest_gap_s * 1000 for one in heard], n=100)
         print(
-            f"{self.name:17} first token p50 {cuts[49]:7.2f} p99 {cuts[98]:7.2f} ms  longest gap p50 {gaps[49]:.0f} "
-            f"ms  dropped {dropped}  wrong {wrong}  {len(heard) / took_s:.0f} answers/s  {pieces / len(heard):.1f} events "
-            f"an answer  CPU {cpu_s / took_s:.2f} cores, {cpu_s / len(heard) * 1e6:.0f} µs an answer",
+            f"{self.name:17} first token p50 {cuts[49]:7.2f} p99 {cuts[98]:7.2f} ms  gap p50 {gaps[49]:.0f} ms  "
+            f"dropped {dropped}  wrong {wrong}  {len(heard) / took_s:.0f} answers/s  {pieces / len(heard):.1f} events  "
+            f"CPU {cpu_s / took_s:.2f} cores, {cpu_s / len(heard) * 1e6:.0f} µs an answer",
             flush=True,
         )
 
