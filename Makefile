@@ -41,6 +41,7 @@ examples: $(VENV)/.dev $(VENV)-examples/.done ## The programs in examples/, agai
 
 soak: $(VENV)/.dev ## The long trials: simulation, faults and kills, about an hour
 	PENSTOCK_SOAK=10000 $(BIN)/python -m pytest tests/simulation -k soak --timeout 3600
+	$(BIN)/python -m benchmarks.overload
 	PENSTOCK_FAULT_REPEATS=20 $(BIN)/python -m pytest tests/generate/test_faults_matrix.py tests/gateway/test_engine_faults.py --timeout 1800
 	PENSTOCK_ENGINE_LOSS_SECONDS=30 $(BIN)/python -m pytest tests/generate/test_engine_loss.py
 	$(MAKE) test-vllm

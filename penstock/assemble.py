@@ -56,6 +56,9 @@ logger = logging.getLogger(__name__)
 
 CATALOG_FILE = "catalog.db"
 RECOVERY_TIMEOUT_S = 600.0
+SEARCHES_TOGETHER = 32
+EVERYTHING = 256
+"""Questions of one pass of the encoder; what bounds it is `embed.batch_tokens`."""
 
 
 class Penstock:
@@ -77,7 +80,8 @@ class Penstock:
         self.embedder = BatchedEmbedder(
             embedder=self.encoder,
             max_tokens=settings.embed.batch_tokens,
-            workers=self.encoder.streams,
+            max_items=EVERYTHING if settings.flow.batching else 1,
+            workers=self.encoder.streams if settings.flow.batching else 1,
             observe=self.metrics.observe_batch,
         )
         self._fetcher = Fetcher(
@@ -301,7 +305,11 @@ class Penstock:
             settings=self.settings.search,
             reuse_vectors=self.settings.ingest.reuse_vectors,
         )
-        return BatchedIndex(index=index, observe=self.metrics.observe_batch)
+        return BatchedIndex(
+            index=index,
+            max_items=SEARCHES_TOGETHER if self.settings.flow.batching else 1,
+            observe=self.metrics.observe_batch,
+        )
 
 
 def make_encoder(settings: Settings) -> OpenVinoEmbedder:

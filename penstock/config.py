@@ -294,6 +294,8 @@ class FlowSettings(Section, frozen=True):
 
     admission: bool = True
     """Turn requests away early when they could not be served in time. Off: all come in, and all get slower."""
+    batching: bool = True
+    """Questions that come at the same time share passes of the encoder and of the index. Off: one after another."""
     search_latency_s: PositiveFloat = 0.05
     """A search that takes no longer than this is content; the number let in together follows what is above it."""
     max_searches: PositiveInt = 1_024

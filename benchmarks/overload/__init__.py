@@ -1,0 +1,1 @@
+"""What happens beyond capacity: `python -m benchmarks.overload --help`."""
