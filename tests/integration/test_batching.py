@@ -15,7 +15,7 @@ from penstock.pipeline.question import Question
 
 
 @pytest.mark.parametrize("batching", [True, False])
-async def test_sixteen_at_once(tmp_path: Path, batching: bool) -> None:
+async def test_sixteen_at_once(tmp_path: Path, *, batching: bool) -> None:
     penstock = Penstock(settings=Settings(data_dir=str(tmp_path), flow=FlowSettings(batching=batching)), environ={})
     await penstock.start()
     try:
