@@ -55,6 +55,8 @@ class Seen(msgspec.Struct, kw_only=True):
     came_s: float
     budget_ms: int | None
     authorization: str = ""
+    seed: int | None = None
+    """Whatever the caller sent, to know the request by."""
     prompt_tokens: int = 0
     cached_tokens: int = 0
     sent_tokens: int = 0

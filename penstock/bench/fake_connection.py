@@ -47,6 +47,7 @@ class Ask(msgspec.Struct):
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     stop: list[str] | str | None = None
+    seed: int | None = None
 
 
 ask_decoder = msgspec.json.Decoder(Ask)
@@ -122,6 +123,7 @@ class Connection(asyncio.Protocol):
             came_s=time.monotonic(),
             budget_ms=int(budget) if budget else None,
             authorization=headers.get("authorization", ""),
+            seed=self._ask.seed,
             prompt_tokens=len(prompt),
             cached_tokens=self._server.cached(prompt),
         )
