@@ -9,7 +9,7 @@ const STATES = {
   queued: "Waiting", parsing: "Reading", embedding: "Embedding", indexing: "Indexing", completed: "Ready", failed: "Failed", cancelled: "Cancelled",
 };
 const REASONS = {
-  unsupported: "Files of this kind cannot be read.", empty: "It is empty.", no_text: "There is no text in it; pictures of text are not read.",
+  unsupported: "Files of this kind cannot be read.", empty: "It is empty.", no_text: "There is no text in it.",
   forbidden: "It may not be read.", encrypted: "It is protected by a password.",
   too_large: "It is larger than the server reads.", timeout: "It took too long to read.", memory: "It needs more memory than one file may take.",
   corrupt: "It is damaged.", unreadable: "It could not be read.", internal: "Something went wrong on the server.",

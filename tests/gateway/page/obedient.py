@@ -56,7 +56,7 @@ class ObedientModel:
         await response.prepare(request)
         rest = self.obeyed(body["messages"])
         while rest:
-            size = self._random.randint(1, 60)
+            size = self._random.randint(1, 120)
             await self._event(response, {"choices": [{"index": 0, "delta": {"content": rest[:size]}}]})
             rest = rest[size:]
         await self._event(response, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})

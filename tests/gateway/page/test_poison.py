@@ -24,7 +24,7 @@ from tests.gateway.page.watch import Canary, PageWatch, hosts_in
 from tests.gateway.world import Live
 
 NUMBER = int(os.environ.get("PENSTOCK_POISON", "200"))
-TURNS = 8
+TURNS = 5
 """Questions in one conversation."""
 SECRET = "zanzibarquokka"
 KINDS = {
