@@ -10,7 +10,7 @@ from penstock.rerank.similarity import SimilarityReranker
 from tests.hashing import HashingEmbedder
 from tests.rerank.hits import hits_of
 
-CTX = start_context(principal=Principal(), timeout_s=60.0)
+CTX = start_context(principal=Principal(), timeout_s=3600.0)  # from the import on, through every test here
 
 
 @pytest.fixture
