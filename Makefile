@@ -46,6 +46,7 @@ soak: $(VENV)/.dev ## The long trials: simulation, faults and kills, about an ho
 	PENSTOCK_ENGINE_LOSS_SECONDS=30 $(BIN)/python -m pytest tests/generate/test_engine_loss.py
 	$(MAKE) test-vllm
 	PENSTOCK_DISCONNECTS=1000 $(BIN)/python -m pytest tests/gateway/test_disconnects.py --timeout 600
+	PENSTOCK_HISTORY=250 $(BIN)/python -m pytest tests/gateway/test_responses_history.py
 	PENSTOCK_KILLS=120 $(BIN)/python -m pytest tests/integration/test_kill.py --timeout 1800
 
 # vLLM asks for the metadata of a distribution named `vllm` with `cpu` in its version; its CPU wheel has another name.

@@ -1,8 +1,12 @@
-"""What was deleted is in no answer that is kept: each document has a word of its own, and no reply may have it."""
+"""What was deleted is in no answer that is kept: each document has a word of its own, and no reply may have it.
+
+`PENSTOCK_HISTORY=250` asks, deletes and uploads again about 10,000 times.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from typing import Any
 
@@ -13,6 +17,8 @@ from tests.gateway.test_files_in_stores import completed
 from tests.gateway.test_responses import PATH, ask, text_of
 from tests.gateway.world import World
 
+ROUNDS = int(os.environ.get("PENSTOCK_HISTORY", "1"))
+SEED = int(os.environ.get("PENSTOCK_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
 INCLUDE = {"include[]": "file_search_call.results"}
 
 
@@ -84,32 +90,38 @@ async def test_it_outlives_a_document_that_it_does_not_rest_on(client: httpx.Asy
     assert (await client.get(f"{PATH}/{answer['id']}")).json() == answer
 
 
-async def test_asking_and_deleting_at_once(client: httpx.AsyncClient) -> None:
+@pytest.mark.timeout(max(120, 30 * ROUNDS))
+async def test_asking_deleting_and_uploading_again_at_once(client: httpx.AsyncClient) -> None:
     """Whatever the order: once a deletion was answered, the word is in nothing that can be read."""
-    chance = random.Random(5)
+    chance = random.Random(SEED)
+    print(f"seed {SEED}")
     store = (await client.post("/v1/vector_stores", json={"name": "lakes"})).json()["id"]
-    words = [f"canary{n}x" for n in range(6)]
-    files = {word: await add(client, store, word, number) for number, word in enumerate(words)}
     kept: list[str] = []
+    gone: set[str] = set()
 
-    async def keep_asking(number: int) -> None:
+    async def keep_asking() -> None:
         before = None
         for _ in range(12):
             more = {"previous_response_id": before} if before and chance.random() < 0.5 else {}
-            before = (await asked(client, store, f"What is the depth of lake {chance.randrange(6)}?", **more))["id"]
+            question = f"What is the depth of lake {chance.randrange(6)}?"
+            before = (await asked(client, store, question, **more))["id"]
             kept.append(before)
             await asyncio.sleep(0)
 
-    async def keep_deleting() -> None:
+    async def keep_deleting(files: dict[str, str]) -> None:
         for word, file_id in files.items():
             await asyncio.sleep(chance.random() * 0.03)
             await client.delete(f"/v1/files/{file_id}")
+            gone.add(word)
             for response_id in kept[-8:]:
                 assert word not in await everything_kept(client, response_id)
 
-    await asyncio.gather(*(keep_asking(n) for n in range(3)), keep_deleting())
+    for lap in range(ROUNDS):
+        words = [f"canary{lap}n{number}x" for number in range(6)]
+        files = {word: await add(client, store, word, number) for number, word in enumerate(words)}
+        await asyncio.gather(*(keep_asking() for _ in range(3)), keep_deleting(files))
 
-    assert len(kept) == 36
+    assert len(kept) == 36 * ROUNDS
     for response_id in kept:
         text = await everything_kept(client, response_id)
-        assert not any(word in text for word in words)
+        assert not any(word in text for word in gone)
