@@ -48,6 +48,9 @@ soak: $(VENV)/.dev ## The long trials: simulation, faults and kills, about an ho
 	PENSTOCK_DISCONNECTS=1000 $(BIN)/python -m pytest tests/gateway/test_disconnects.py --timeout 600
 	PENSTOCK_HISTORY=250 $(BIN)/python -m pytest tests/gateway/test_responses_history.py
 	PENSTOCK_KILLS=120 $(BIN)/python -m pytest tests/integration/test_kill.py --timeout 1800
+	PENSTOCK_CRASHES=2700 PENSTOCK_CRASH_STEPS=12 $(BIN)/python -m pytest tests/crash/test_sweep.py --timeout 14400
+	PENSTOCK_FLIPS=200 PENSTOCK_CUTS=50 $(BIN)/python -m pytest tests/crash/test_damage.py --timeout 3600
+	PENSTOCK_FINALITY=10000 $(BIN)/python -m pytest tests/pipeline/test_finality.py --timeout 3600
 
 # vLLM asks for the metadata of a distribution named `vllm` with `cpu` in its version; its CPU wheel has another name.
 $(VLLM)/.ready: scripts/install-vllm

@@ -138,6 +138,8 @@ class EdgeIndex:
             lost = manifest.chunks_at_rest - live.count()
             live.close()
             raise DataDamaged(f"{lost} chunks are missing from {self._folder}. {remedy(self._folder)}")
+        if self._reuse_vectors:
+            live.find_by_text()
         self._words = Words(mean_words=manifest.mean_words, language=manifest.language)
         self._live, self._manifest = live, manifest
 
@@ -307,7 +309,10 @@ class EdgeIndex:
         try:
             self._check_room(_folder_bytes(self._folder))
             with translated(self._folder):
-                self._live, self._manifest = compact(old, folder=self._folder, manifest=self._manifest, words=words)
+                new, self._manifest = compact(old, folder=self._folder, manifest=self._manifest, words=words)
+            if self._reuse_vectors:
+                new.find_by_text()
+            self._live = new
         except (DiskFull, DataDamaged) as error:
             log.warning("The store in %s is not tidied up: %s", self._folder, error.message)
             return

@@ -132,7 +132,7 @@ class LiveSegment:
                 optimizers=EdgeOptimizersConfig(indexing_threshold=NEVER),
             ),
         )
-        for field in (FILE, TOKENS, GROUPS, EMBEDDED):
+        for field in (FILE, TOKENS, GROUPS):
             shard.update(UpdateOperation.create_field_index(field, PayloadSchemaType.Keyword))
         shard.update(UpdateOperation.create_field_index(WRITE, PayloadSchemaType.Integer))
         shard.flush()
@@ -282,6 +282,12 @@ class LiveSegment:
             if len(found) == len(hashes):
                 break
         return found
+
+    def find_by_text(self) -> None:
+        """Make the index that `embedded` needs, where there is none. It takes some 400 bytes of memory a chunk."""
+        if EMBEDDED not in self._open_shard.info().payload_schema:
+            with translated(self._folder.parent):
+                self._open_shard.update(UpdateOperation.create_field_index(EMBEDDED, PayloadSchemaType.Keyword))
 
     def damaged(self, page: int = 1000) -> int:
         """How many passages are not what was written. Reads all of the store."""

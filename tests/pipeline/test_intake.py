@@ -66,7 +66,7 @@ class Intakes:
 
             return Ingestion(
                 store=self.world.store, index=self.world.index, embedder=self.embedder, reader=self.reader,
-                records=self.world.ledger, metrics=Metrics(), group_chunks=8, seen=seen,
+                records=self.world.ledger, metrics=Metrics(), group_chunks=64, seen=seen,
                 settled=settle if settled else None,
             )  # fmt: skip
 
@@ -194,18 +194,18 @@ def jsonl(path: Path, count: int) -> Path:
 
 
 async def test_an_interrupted_run_goes_on_where_it_was(intakes: Intakes, tmp_path: Path) -> None:
-    corpus = jsonl(tmp_path / "corpus.jsonl", 1500)
+    corpus = jsonl(tmp_path / "corpus.jsonl", 700)
     with pytest.raises(RuntimeError, match="killed"):
-        await intakes.run(corpus, stop_after=2)
+        await intakes.run(corpus, stop_after=1)
     assert (intakes.folder / NAME).exists()
 
     rest = await intakes.run(corpus)
 
     assert rest.skipped >= 256
-    assert rest.seen == 1500 - rest.skipped
-    assert len(await intakes.names()) == 1500
+    assert rest.seen == 700 - rest.skipped
+    assert len(await intakes.names()) == 700
     assert not (intakes.folder / NAME).exists(), "a run that ended leaves nothing to go on from"
-    assert (await intakes.run(corpus)).unchanged == 1500
+    assert (await intakes.run(corpus)).unchanged == 700
 
 
 def test_a_checkpoint_holds_for_the_same_file_and_splitter_only(tmp_path: Path) -> None:
