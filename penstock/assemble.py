@@ -31,6 +31,7 @@ from penstock.flow.ratelimit.make import make_limiter
 from penstock.generate.extractive.engine import ExtractiveGenerator
 from penstock.generate.generation import Generation
 from penstock.ingest.address import AddressRules
+from penstock.ingest.chunk import embedding_text
 from penstock.ingest.fetch import Fetcher, UrlSource, is_url
 from penstock.ingest.reader import FileReader
 from penstock.ingest.source import Resume, walk
@@ -42,6 +43,7 @@ from penstock.pipeline.intake import Intake, MakeRun
 from penstock.pipeline.question import QuestionPipeline
 from penstock.pipeline.ranking import Ranking
 from penstock.pipeline.recovery import recover
+from penstock.pipeline.reembed import Reembedded, Reembedding
 from penstock.pipeline.reorder import Reorder
 from penstock.pipeline.uploads import Uploads
 from penstock.queue.build import make_queue
@@ -50,6 +52,7 @@ from penstock.rerank.build import RerankStage
 from penstock.rerank.similarity import SimilarityReranker
 from penstock.search.batched import BatchedIndex
 from penstock.search.edge import EdgeIndex
+from penstock.search.generation import drop_others, folder_for, folder_of
 from penstock.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -283,8 +286,37 @@ class Penstock:
 
         return make
 
+    async def reembed(
+        self, store: Store, ctx: Context, *, report: Callable[[Reembedded], None] | None = None
+    ) -> Reembedded:
+        """Give the store the vectors of the encoder in use, and let it answer with them. Resumes after a kill."""
+        base = self._folder / "stores" / store.id
+        renewed = msgspec.structs.replace(store, embedder=self.embedder.model, dimension=self.embedder.dimension)
+        target = self._edge_of(renewed, folder=folder_for(base, renewed.embedder))
+        budget = make_reader(self.settings, self.encoder).chunk_tokens
+        await target.start()
+        try:
+            work = Reembedding(
+                store=store,
+                source=await self.indexes.of(store),
+                target=target,
+                embedder=self.embedder,
+                text_of=lambda entry: embedding_text(entry.title, entry.chunk, max_tokens=budget),
+                report=report,
+            )
+            done = await work.run(await self.ledger.all(store.id), ctx)
+        finally:
+            await target.stop()
+        await self.indexes.close(store.id)
+        await self.stores.switch(store, embedder=renewed.embedder, dimension=renewed.dimension)
+        return done
+
+    def drop_former(self, store: Store) -> int:
+        """Remove the indexes of encoders that the store does not answer with any more. Returns how many."""
+        return drop_others(self._folder / "stores" / store.id, store.embedder)
+
     def _folder_of(self, store: Store) -> Path:
-        return self._folder / "stores" / store.id
+        return folder_of(self._folder / "stores" / store.id, store.embedder)
 
     async def dump(self, store: Store) -> AsyncIterator[str]:
         """The store's ledger and index as JSON lines in canonical order, without times."""
@@ -297,18 +329,21 @@ class Penstock:
             yield msgspec.json.encode(line).decode()
 
     def _index_of(self, store: Store) -> BatchedIndex:
-        index = EdgeIndex(
-            folder=self._folder_of(store),
+        index = self._edge_of(store, folder=self._folder_of(store))
+        return BatchedIndex(
+            index=index,
+            max_items=SEARCHES_TOGETHER if self.settings.flow.batching else 1,
+            observe=self.metrics.observe_batch,
+        )
+
+    def _edge_of(self, store: Store, *, folder: Path) -> EdgeIndex:
+        return EdgeIndex(
+            folder=folder,
             store_id=store.id,
             model=store.embedder,
             dimension=store.dimension,
             settings=self.settings.search,
             reuse_vectors=self.settings.ingest.reuse_vectors,
-        )
-        return BatchedIndex(
-            index=index,
-            max_items=SEARCHES_TOGETHER if self.settings.flow.batching else 1,
-            observe=self.metrics.observe_batch,
         )
 
 

@@ -122,6 +122,15 @@ class Stores:
 
         return await self._change(work)
 
+    async def switch(self, store: Store, *, embedder: str, dimension: int) -> Store:
+        """From now on the store answers with another encoder's vectors, which are there already."""
+        await self._database.run(
+            lambda connection: connection.execute(
+                "UPDATE stores SET embedder = ?, dimension = ? WHERE id = ?", (embedder, dimension, store.id)
+            )
+        )
+        return msgspec.structs.replace(store, embedder=embedder, dimension=dimension)
+
     async def touch(self, store_id: str) -> None:
         """The store was used now: what is to expire when left alone begins again."""
         now_s = time.time()

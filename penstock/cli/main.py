@@ -17,7 +17,7 @@ import uvloop
 
 from penstock import __version__
 from penstock.catalog.keys import Scope
-from penstock.cli import ask, bench, doctor, engines, ingest, keys, serve, show, worker
+from penstock.cli import ask, bench, doctor, engines, ingest, keys, reembed, serve, show, worker
 from penstock.cli.session import Session
 from penstock.core.errors import BadSetting, InvalidRequest, PenstockError, Setup
 from penstock.core.types import Allowance, Priority
@@ -162,6 +162,24 @@ def stores(as_json: Json = False, data: Data = None, config: Config = None) -> N
     _run(lambda: uvloop.run(show.stores(session, as_json=as_json)))
 
 
+@app.command("reembed")
+def reembed_command(
+    store: Annotated[str, typer.Argument(help="Vector store, by name or id.")] = "default",
+    model: Annotated[str | None, typer.Option("--model", help="The new encoder; else embed.model.")] = None,
+    drop_former: Annotated[bool, typer.Option("--drop-former", help="Remove the indexes of other encoders.")] = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Give a store another encoder: encode its passages beside the index that answers, then switch.
+
+    The former index is kept, so that going back takes seconds. After a kill, the same command goes on.
+
+        penstock reembed handbook --model BAAI/bge-small-en-v1.5
+    """
+    session = _session(data, config, model=model)
+    _run(lambda: uvloop.run(reembed.reembed(session, store, drop_former=drop_former)))
+
+
 @app.command()
 def dump(
     store: Annotated[str, typer.Argument(help="Vector store, by name or id.")] = "default",
@@ -290,8 +308,17 @@ def version() -> None:
     typer.echo(f"penstock {__version__}")
 
 
-def _session(data: Path | None, config: Path | None, *, port: int | None = None, host: str | None = None) -> Session:
-    overrides = {"data_dir": str(data) if data else None, "server.port": port, "server.host": host}
+def _session(
+    data: Path | None,
+    config: Path | None,
+    *,
+    port: int | None = None,
+    host: str | None = None,
+    model: str | None = None,
+) -> Session:
+    overrides = {
+        "data_dir": str(data) if data else None, "server.port": port, "server.host": host, "embed.model": model,
+    }  # fmt: skip
 
     def read() -> Loaded:
         return load_settings(file=config, environ=os.environ, overrides=overrides)

@@ -364,6 +364,10 @@ class EdgeIndex:
             return None
         return await self._reading(lambda live: live.embedded(hashes))
 
+    async def files(self) -> set[str]:
+        """Ids of the files of which there are passages."""
+        return await self._reading(lambda live: {entry.file_id for entry, _ in live.entries()})
+
     async def dump(self) -> list[Line]:
         """Every chunk, sorted: what two stores must agree in to be the same."""
         return await self._reading(lambda live: sorted(line_of(entry, vector) for entry, vector in live.entries()))
