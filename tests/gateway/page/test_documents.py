@@ -235,7 +235,7 @@ async def test_many_files_at_once(live: Live, open_page: Open) -> None:
 
     await page.set_input_files("#files", files)
     await page.wait_for_selector(".pill.busy")
-    await page.wait_for_selector(".head .quiet:has-text('24 files · 23 ready · 1 failed')")
+    await page.wait_for_selector(".head .quiet:has-text('24 files · 23 ready · 1 failed')", timeout=60_000)
 
     await page.wait_for_selector(".file.completed >> nth=22")
     await page.wait_for_selector(".upload", state="detached")
