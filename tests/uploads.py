@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from penstock.catalog.attachments import Wanted
 from penstock.catalog.database import Database
 from penstock.config import SearchSettings
 from penstock.core.context import Context, start_context
 from penstock.core.errors import BadDocument
-from penstock.core.ports import Source
+from penstock.core.ports import Queue, Source
 from penstock.core.types import Block, Chunk, Document, FileRecord, Hit, Principal, Query, Store, StoredFile
 from penstock.ingest.chunk import chunk_document, embedding_text
 from penstock.pipeline.directory import IndexDirectory
@@ -82,7 +83,17 @@ class PlainReader:
 class Parts(Uploads):
     """The parts over their own catalog and indexes, with clock and reader of the test's own."""
 
-    def __init__(self, *, folder: Path, reader: PlainReader | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        reader: PlainReader | None = None,
+        queue: Queue | None = None,
+        now_s: Callable[[], float] | None = None,
+        lease_s: float = 1.0,
+        max_backlog: int = 100_000,
+        **more: Any,
+    ) -> None:
         self.folder = folder
         self.now_s = 0.0
         self.reader = reader or PlainReader()
@@ -90,15 +101,17 @@ class Parts(Uploads):
         super().__init__(
             folder=folder,
             database=self.database,
-            queue=SqliteQueue(database=self.database, now_s=lambda: self.now_s),
-            lease_s=1.0,
+            queue=queue or SqliteQueue(database=self.database, now_s=now_s or (lambda: self.now_s)),
+            lease_s=lease_s,
+            max_backlog=max_backlog,
+            **more,
             indexes=IndexDirectory(open_index=self._index_of),
             embedder=HashingEmbedder(),
             make_reader=lambda: self.reader,
             metrics=Metrics(),
             max_bytes=1_000_000,
             min_free_bytes=0,
-            now_s=lambda: self.now_s,
+            now_s=now_s or (lambda: self.now_s),
         )
 
     async def start(self) -> None:
@@ -108,7 +121,8 @@ class Parts(Uploads):
         for store in await self.stores.list(None):
             await recover(store, await self.indexes.of(store), self.ledger, context(store.tenant))
         await self.start_after_stores()
-        await self.queue.release()
+        if isinstance(self.queue, SqliteQueue):
+            await self.queue.release()
         self.now_s = 4e9  # whatever waits is due
 
     async def stop(self) -> None:

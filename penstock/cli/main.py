@@ -6,10 +6,6 @@ or the data folder is not usable (the message says what to do); 130 interrupted.
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,11 +14,11 @@ import uvloop
 from penstock import __version__
 from penstock.catalog.keys import Scope
 from penstock.cli import ask, bench, doctor, engines, ingest, keys, reembed, serve, show, worker
-from penstock.cli.session import Session
-from penstock.core.errors import BadSetting, InvalidRequest, PenstockError, Setup
+from penstock.cli.jobs_commands import jobs_app
+from penstock.cli.launch import Config, Data, Json
+from penstock.cli.launch import run as _run
+from penstock.cli.launch import session_of as _session
 from penstock.core.types import Allowance, Priority
-from penstock.settings import Loaded, load_settings
-from penstock.telemetry.log import configure_logging
 
 app = typer.Typer(
     name="penstock",
@@ -43,8 +39,8 @@ engines_app = typer.Typer(
 app.add_typer(engines_app, name="engines")
 app.add_typer(bench.app, name="bench")
 
-Data = Annotated[Path | None, typer.Option("--data", help="Folder that keeps stores, the catalog and models.")]
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file (TOML).", envvar="PENSTOCK_CONFIG")]
+app.add_typer(jobs_app, name="jobs")
+
 Paths = Annotated[list[str], typer.Argument(help="Files, folders, URLs, or .jsonl files with one document a line.")]
 EvenMost = Annotated[bool, typer.Option("--even-most", help="Also when that is most of the store.")]
 StoreName = Annotated[str, typer.Option("--store", help="Vector store, by name or id.")]
@@ -52,7 +48,6 @@ Stores = Annotated[list[str] | None, typer.Option("--store", help="Ask only this
 Port = Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 takes a free one.")]
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on.")]
 Limit = Annotated[int, typer.Option("--limit", "-k", min=1, max=50, help="How many passages.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 @app.command()
@@ -306,45 +301,6 @@ def usage(as_json: Json = False, data: Data = None, config: Config = None) -> No
 def version() -> None:
     """Print the version."""
     typer.echo(f"penstock {__version__}")
-
-
-def _session(
-    data: Path | None,
-    config: Path | None,
-    *,
-    port: int | None = None,
-    host: str | None = None,
-    model: str | None = None,
-) -> Session:
-    overrides = {
-        "data_dir": str(data) if data else None, "server.port": port, "server.host": host, "embed.model": model,
-    }  # fmt: skip
-
-    def read() -> Loaded:
-        return load_settings(file=config, environ=os.environ, overrides=overrides)
-
-    try:
-        loaded = read()
-    except BadSetting as error:
-        _fail(error)
-    configure_logging(level=loaded.settings.log.level, json_lines=loaded.settings.log.json_lines)
-    return Session(loaded=loaded, read=read)
-
-
-def _run(work: Callable[[], int]) -> None:
-    try:
-        code = work()
-    except PenstockError as error:
-        _fail(error)
-    except KeyboardInterrupt:
-        code = 130
-    raise typer.Exit(code)
-
-
-def _fail(error: PenstockError) -> None:
-    typer.secho(f"penstock: {error.message}", fg=typer.colors.RED if sys.stderr.isatty() else None, err=True)
-    wrong_usage = isinstance(error, BadSetting | InvalidRequest)
-    raise typer.Exit(2 if wrong_usage else 3 if isinstance(error, Setup) else 1)
 
 
 def main() -> None:

@@ -108,6 +108,7 @@ class Desk:
         indexes: IndexDirectory,
         metrics: Metrics,
         lease_s: float = 30.0,
+        pause_s: Callable[[int], float] = pause_s,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self._stores = stores
@@ -117,6 +118,7 @@ class Desk:
         self._indexes = indexes
         self._metrics = metrics
         self.lease_s = lease_s
+        self._pause_s = pause_s
         self._now_s = now_s
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._writing: set[asyncio.Task[list[Outcome]]] = set()
@@ -186,7 +188,7 @@ class Desk:
         outcomes = [Outcome(lease=lease, kind="done" if lease in settled else "lost") for lease in bad]
         for report in unfinished:
             if report.reason is None:
-                pause = pause_s(report.tries) if report.error else 0.0
+                pause = self._pause_s(report.tries) if report.error else 0.0
                 outcomes += await self._put_back([report.lease], pause, report.error, counted=report.counted)
         return outcomes
 
@@ -257,7 +259,7 @@ class Desk:
             file_ids = frozenset(record.file_id for record in records.values())
             await roll(store, self._indexes, self._ledger, file_ids)
         counted = not isinstance(error, NOT_THE_FILES_FAULT)
-        return await self._put_back(leases, pause_s(1), OURS, counted=counted)
+        return await self._put_back(leases, self._pause_s(1), OURS, counted=counted)
 
     async def _put_back(self, leases: list[str], pause: float, error: str, *, counted: bool) -> list[Outcome]:
         back = await self._jobs.put_back(leases, due_s=self._now_s() + pause, counted=counted, error=error)

@@ -50,6 +50,7 @@ class Uploads:
         max_backlog: int = 100_000,
         lease_s: float = 30.0,
         parallel_parses: int = 4,
+        pause_s: Callable[[int], float] = pause_s,
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self.embedder = embedder
@@ -57,6 +58,7 @@ class Uploads:
         self.queue = queue
         self.metrics = metrics
         self._now_s = now_s
+        self._pause_s = pause_s
         self.ledger = Ledger(database=database)
         self.stores = Stores(database=database)
         self.files = Files(database=database)
@@ -73,6 +75,7 @@ class Uploads:
             indexes=indexes,
             metrics=metrics,
             lease_s=lease_s,
+            pause_s=pause_s,
             now_s=now_s,
         )
         self.work = Work(
@@ -124,7 +127,7 @@ class Uploads:
         await self.attaching.start()
         await self.queue.start()
         lease_s = self.desk.lease_s
-        if await self.jobs.reopen(inside=INSIDE, now_s=self._now_s(), lease_s=lease_s, pause_s=pause_s):
+        if await self.jobs.reopen(inside=INSIDE, now_s=self._now_s(), lease_s=lease_s, pause_s=self._pause_s):
             self.outbox.wake.set()
 
     async def stop(self) -> None:

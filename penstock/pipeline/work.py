@@ -311,7 +311,7 @@ class Work:
                     await self._server.give_up(stopped)
                 await self._settle(group, [Verdict(lease=lease, kind="retry") for lease in group.open.values()])
         except (PenstockError, TimeoutError) as error:
-            log.warning("%d jobs wait until their leases run out: %s", len(leases), error)
+            log.warning("%d jobs wait until their leases run out: %s", len(leases), error or type(error).__name__)
 
     # --- staying alive ----------------------------------------------------------------------
 
@@ -332,7 +332,7 @@ class Work:
                     await self._queue.extend(list(group.open.values()))
                     group.lose(await self._server.beat(self.name, group.leases_of_jobs()))
             except (PenstockError, TimeoutError) as error:
-                log.warning("no heartbeat got through: %s", error)
+                log.warning("no heartbeat got through: %s", error or type(error).__name__)
 
     async def _started_reader(self) -> SizedReader:
         async with self._starting:

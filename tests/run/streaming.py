@@ -94,7 +94,7 @@ class Program:
 
     def dump(self, store: str = STORE) -> list[str]:
         """Canonical lines of a stopped server's store, by names, since ids of uploads differ from run to run."""
-        done = penstock("dump", store, "--data", self.data, **self._environment)
+        done = penstock("dump", store, "--data", self.data, timeout_s=300, **self._environment)
         assert done.returncode == 0, done.stderr
         return canonical(done.stdout)
 
@@ -120,7 +120,7 @@ class Stream(threading.Thread):
     end: name -> text.
     """
 
-    def __init__(self, url: str, *, documents: int, seed: int) -> None:
+    def __init__(self, url: str, *, documents: int, seed: int, store: str = "", prefix: str = "doc") -> None:
         super().__init__(name="stream", daemon=True)
         self._url = url
         self._documents = documents
@@ -130,12 +130,13 @@ class Stream(threading.Thread):
         self.longest_s = 0.0
         self.statuses: dict[int, int] = {}
         self.failure: BaseException | None = None
-        self.store = ""
+        self.store = store
+        self._prefix = prefix
         self._ids: dict[str, str] = {}
 
     def run(self) -> None:
         try:
-            self.store = self._ask("POST", "/vector_stores", json={"name": STORE})["id"]
+            self.store = self.store or self._ask("POST", "/vector_stores", json={"name": STORE})["id"]
             for number in range(self._documents):
                 self._one(number)
         except BaseException as error:  # noqa: BLE001 - raised by whoever started the thread
@@ -148,14 +149,14 @@ class Stream(threading.Thread):
         text = f"{words(12, seed=number)} number{number}."
         if dice < 0.10 and self.wanted:
             name = self._random.choice(sorted(self.wanted))
-            self._delete(name)
+            self._take_out(name)
             self._upload(name, text)
         elif dice < 0.15 and self.wanted:
-            self._delete(self._random.choice(sorted(self.wanted)))
+            self._take_out(self._random.choice(sorted(self.wanted)))
         else:
-            self._upload(f"doc{number}.txt", text)
+            self._upload(f"{self._prefix}{number}.txt", text)
             if dice > 0.99:
-                self._attach(self._ids[f"doc{number}.txt"])  # once more
+                self._attach(self._ids[f"{self._prefix}{number}.txt"])  # once more
 
     def _upload(self, name: str, text: str) -> None:
         answer = self._ask("POST", "/files", files={"file": (name, text.encode())}, data={"purpose": "assistants"})
@@ -166,7 +167,7 @@ class Stream(threading.Thread):
     def _attach(self, file_id: str) -> None:
         self._ask("POST", f"/vector_stores/{self.store}/files", json={"file_id": file_id})
 
-    def _delete(self, name: str) -> None:
+    def _take_out(self, name: str) -> None:
         self._ask("DELETE", f"/files/{self._ids[name]}", gone_is_fine=True)
         del self.wanted[name]
 
