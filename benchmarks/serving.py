@@ -84,13 +84,15 @@ def fake_engine(*, on: Sequence[int], first_token_ms: float = 200, token_ms: flo
 
 
 @contextmanager
-def penstock_server(folder: Path, *, engine_port: int, on: Sequence[int], settings: str = "") -> Iterator[Running]:
-    """`penstock serve` over an empty folder, with the engine as model `fake`. `settings` is TOML."""
+def penstock_server(
+    folder: Path, *, engine_port: int, on: Sequence[int], settings: str = "", engine_settings: str = ""
+) -> Iterator[Running]:
+    """`penstock serve` over an empty folder, with the engine as model `fake`. The settings are TOML."""
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "penstock.toml"
     engine = f'[[generate.engines]]\nmodel = "fake"\nurls = ["http://127.0.0.1:{engine_port}/v1"]\n'
-    config.write_text(f"[flow]\nmax_answers = 20000\n{settings}\n{engine}", encoding="utf-8")
+    config.write_text(f"[flow]\nadmission = false\n{settings}\n{engine}{engine_settings}", encoding="utf-8")
     program = "from penstock.cli import main; main()"
     command = [sys.executable, "-c", program, "serve", "--data", str(folder / "data"), "--config", str(config)]
     with process([*command, "--port", str(port)], port=port, ready="/readyz", on=on) as running:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import resource
 import signal
 import socket
 from collections.abc import Generator
@@ -27,6 +28,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 BACKLOG = 2048
 ENDING_S = 3.0
 """How long requests that were cut may take to let go of their stages."""
+
+
+def allow_files() -> None:
+    """Raise this process's soft limit of open files to its hard one: a stream takes two."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def bind(*, host: str, port: int) -> socket.socket:

@@ -41,7 +41,7 @@ async def test_who_leaves_frees_the_slot_and_the_others_get_every_byte(
         generator = OpenAIGenerator(model="scripted", url=engine.url)
         await generator.start()
         stack.push_async_callback(generator.stop)
-        live = await make_live(engine=generator, flow=FlowSettings(max_answers=10_000), request_timeout_s=120.0)
+        live = await make_live(engine=generator, flow=FlowSettings(admission=False), request_timeout_s=120.0)
         port = live.port
         if way == "nginx":
             port = await stack.enter_async_context(nginx(tmp_path, upstream_port=live.port))
