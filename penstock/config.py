@@ -28,7 +28,7 @@ class ServerSettings(Section, frozen=True):
     max_body_bytes: PositiveInt = 4 * 1024 * 1024
     header_timeout_s: PositiveFloat = 10.0
     """A connection whose request's head is not there by then is cut."""
-    body_timeout_s: PositiveFloat = 30.0
+    body_timeout_s: PositiveFloat = 25.0
     """A request whose body is not there by then is answered with 408."""
     reader_timeout_s: PositiveFloat = 30.0
     """A caller who does not read what was sent for so long is cut."""

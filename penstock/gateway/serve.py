@@ -33,7 +33,8 @@ ENDING_S = 3.0
 def allow_files() -> None:
     """Raise this process's soft limit of open files to its hard one: a stream takes two."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with contextlib.suppress(ValueError, OSError):  # where "no limit" is more than the system will give
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def bind(*, host: str, port: int) -> socket.socket:
