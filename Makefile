@@ -46,12 +46,9 @@ soak: $(VENV)/.dev ## The long trials: simulation, faults and kills, about an ho
 	PENSTOCK_ENGINE_LOSS_SECONDS=30 $(BIN)/python -m pytest tests/generate/test_engine_loss.py
 	$(MAKE) test-vllm
 	PENSTOCK_DISCONNECTS=1000 $(BIN)/python -m pytest tests/gateway/test_disconnects.py --timeout 600
-<<<<<<< HEAD
 	PENSTOCK_HISTORY=250 $(BIN)/python -m pytest tests/gateway/test_responses_history.py
-=======
 	PENSTOCK_SLOW=2000 $(BIN)/python -m pytest tests/gateway/test_slow_attacks.py --timeout 600
 	$(BIN)/python -m benchmarks.idle_streams --streams 9000 --minutes 10
->>>>>>> 1202506 (Slow heads, bodies and readers, directly and through nginx)
 	PENSTOCK_KILLS=120 $(BIN)/python -m pytest tests/integration/test_kill.py --timeout 1800
 	PENSTOCK_CRASHES=2700 PENSTOCK_CRASH_STEPS=12 $(BIN)/python -m pytest tests/crash/test_sweep.py --timeout 14400
 	PENSTOCK_FLIPS=200 PENSTOCK_CUTS=50 $(BIN)/python -m pytest tests/crash/test_damage.py --timeout 3600

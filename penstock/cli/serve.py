@@ -23,7 +23,7 @@ from penstock.gateway.app import create_app
 from penstock.gateway.auth import is_loopback, require_loopback
 from penstock.gateway.keys import KeyAuthenticator
 from penstock.gateway.readiness import Readiness
-from penstock.gateway.serve import allow_files, bind, make_server
+from penstock.gateway.serve import bind, make_server
 from penstock.pipeline.suggest import suggest
 from penstock.run.dispatch import Dispatch
 from penstock.run.housekeeper import Housekeeper
@@ -46,7 +46,6 @@ async def _serve(session: Session, *, paths: list[str], store_name: str, open_pa
     settings = session.settings.server
     if not is_loopback(settings.host) and not await there_are_keys(session):
         require_loopback(settings.host)
-    allow_files()
     # The port is taken first: nothing is opened or read for a server that could not listen.
     bound = bind(host=settings.host, port=settings.port)
     try:

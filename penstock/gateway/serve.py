@@ -30,7 +30,7 @@ ENDING_S = 3.0
 """How long requests that were cut may take to let go of their stages."""
 
 
-def allow_files() -> None:
+def _allow_files() -> None:
     """Raise this process's soft limit of open files to its hard one: a stream takes two."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):  # where "no limit" is more than the system will give
@@ -118,6 +118,7 @@ class Server(uvicorn.Server):
 
 def make_server(*, app: ASGIApp, settings: ServerSettings, readiness: Readiness) -> Server:
     """The server, not yet running: `await server.serve(sockets=[bind(...)])` runs it until a signal or `stop`."""
+    _allow_files()
     config = uvicorn.Config(
         app,
         loop="none",  # whoever runs us chose the loop
