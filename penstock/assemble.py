@@ -18,6 +18,7 @@ from penstock.catalog.ledger import Ledger
 from penstock.catalog.responses import KeptResponses
 from penstock.catalog.seen import SeenFiles
 from penstock.catalog.stores import Stores
+from penstock.catalog.usage import UsageDays
 from penstock.config import Settings
 from penstock.core.context import Context, start_context
 from penstock.core.errors import BadSetting, NotFound
@@ -46,6 +47,7 @@ from penstock.pipeline.recovery import recover
 from penstock.pipeline.reembed import Reembedded, Reembedding
 from penstock.pipeline.reorder import Reorder
 from penstock.pipeline.uploads import Uploads
+from penstock.pipeline.usage import UsageBook
 from penstock.queue.build import make_queue
 from penstock.queue.sqlite import SqliteQueue
 from penstock.rerank.build import RerankStage
@@ -121,6 +123,7 @@ class Penstock:
             observe=self.metrics.observe_generation,
         )
         self.metrics.watch_engines(self.generation.states)
+        self.usage = UsageBook(account=self.generation.account, days=UsageDays(database=self._database))
         self._assemble_questions(environ)
 
     def _assemble_questions(self, environ: Mapping[str, str]) -> None:
@@ -175,6 +178,7 @@ class Penstock:
         finally:
             await loading
         await self.generation.start()
+        self.usage.start()
         await self._similarity.start()
         if encoder:
             await self._rerank.start()
@@ -185,6 +189,7 @@ class Penstock:
         await self._similarity.stop()
         await self.limiter.stop()
         await self.generation.stop()
+        await self.usage.stop()
         await self.uploads.stop()
         await self.indexes.stop()
         await self.embedder.stop()

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from rich.console import Console
 from rich.table import Table
@@ -31,9 +32,9 @@ def change(session: Session, verb: str, model: str, replica: str) -> int:
     return _print(_ask(session, "POST", f"/engines/{verb}", {"model": model, "replica": replica}), as_json=False)
 
 
-def usage(session: Session, *, as_json: bool) -> int:
-    """Who used what since the server's start."""
-    answer = _ask(session, "GET", "/usage")
+def usage(session: Session, since: str, *, as_json: bool) -> int:
+    """Who used what from a day on."""
+    answer = _ask(session, "GET", f"/usage?since={quote(since)}" if since else "/usage")
     if as_json:
         sys.stdout.write(json.dumps(answer["data"], indent=2) + "\n")
         return 0
@@ -44,7 +45,7 @@ def usage(session: Session, *, as_json: bool) -> int:
         counts = (row["requests"], row["broken"], row["prompt_tokens"], row["cached_tokens"], row["output_tokens"])
         speeds = (f"{row['price']:.4f}", f"{row['mean_first_token_ms']:.0f}", f"{row['tokens_per_s']:.0f}")
         table.add_row(row["tenant"], row["model"], *map(str, counts), *speeds)
-    Console().print(table if answer["data"] else "No language model has been used since the start.")
+    Console().print(table if answer["data"] else f"No language model has been used since {answer['since']}.")
     return 0
 
 

@@ -291,10 +291,18 @@ def engines_reload(data: Data = None, config: Config = None) -> None:
 
 
 @app.command()
-def usage(as_json: Json = False, data: Data = None, config: Config = None) -> None:
-    """Show what tenants used of which language model since the server's start."""
+def usage(
+    since: Annotated[str, typer.Option("--since", help="A day, UTC; else the first of this month.")] = "",
+    as_json: Json = False,
+    data: Data = None,
+    config: Config = None,
+) -> None:
+    """Show what tenants used of which language model, and its price.
+
+    penstock usage --since 2026-11-01
+    """
     session = _session(data, config)
-    _run(lambda: engines.usage(session, as_json=as_json))
+    _run(lambda: engines.usage(session, since, as_json=as_json))
 
 
 @app.command()

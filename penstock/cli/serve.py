@@ -67,6 +67,7 @@ async def _serve(session: Session, *, paths: list[str], store_name: str, open_pa
                 uploads=penstock.uploads,
                 tokenizer=penstock.encoder.tokenizer,
                 engines=penstock.generation,
+                usage=penstock.usage,
                 authenticator=authenticator,
                 ranking=penstock.ranking,
                 pressure=penstock.pressure,

@@ -33,7 +33,7 @@ from penstock.gateway.readiness import Readiness
 from penstock.gateway.reply import Reply
 from penstock.gateway.routes.chat import Chat
 from penstock.gateway.routes.embeddings import Embeddings
-from penstock.gateway.routes.engines import EngineRoutes, Engines
+from penstock.gateway.routes.engines import EngineRoutes, Engines, Usage
 from penstock.gateway.routes.file_batches import FileBatches
 from penstock.gateway.routes.files import Files
 from penstock.gateway.routes.models import Models
@@ -71,6 +71,7 @@ def create_app(
     uploads: Uploads | None = None,
     tokenizer: Tokenizer | None = None,
     engines: Engines | None = None,
+    usage: Usage | None = None,
     ranking: Ranking | None = None,
     pressure: Pressure | None = None,
     kept: KeptResponses | None = None,
@@ -79,8 +80,8 @@ def create_app(
 
     Without an authenticator it trusts whoever reaches the loopback, so serve it nowhere else; without a `limiter`
     quotas are counted in this process. With `uploads` and the encoder's `tokenizer` files can be uploaded and texts
-    embedded; with `engines` they can be operated; with a `ranking` texts are put in order; with `kept` there is
-    /v1/responses. `pressure` is told of the doors.
+    embedded; with `engines` and their `usage` those can be operated; with a `ranking` texts are put in order; with
+    `kept` there is /v1/responses. `pressure` is told of the doors.
     """
     operations = [
         *Chat(questions=questions, stores=stores, metrics=metrics).operations(),
@@ -92,8 +93,8 @@ def create_app(
     ]
     if uploads is not None and tokenizer is not None:
         operations += _uploading(uploads, settings, tokenizer)
-    if engines is not None:
-        operations += EngineRoutes(engines=engines).operations()
+    if engines is not None and usage is not None:
+        operations += EngineRoutes(engines=engines, usage=usage).operations()
     if ranking is not None and tokenizer is not None:
         operations += Rerank(ranking=ranking, tokenizer=tokenizer).operations()
     if kept is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
 import msgspec
@@ -63,7 +63,7 @@ class Totals(msgspec.Struct):
 
 
 class Account:
-    """Adds bills up; holds the most recent tenants and models, and hands every bill to `observe`."""
+    """Adds bills up until somebody takes the sums, for the most recent tenants and models; shows each to `observe`."""
 
     def __init__(self, *, observe: Callable[[Bill], None] | None = None) -> None:
         self._observe = observe
@@ -72,16 +72,20 @@ class Account:
     def totals(self, tenant: str, model: str) -> Totals:
         return self._totals.get((tenant, model), Totals())
 
-    def every(self) -> list[tuple[str, str, Totals]]:
-        """Tenant, model, and the sums of both."""
-        return [(tenant, model, totals) for (tenant, model), totals in self._totals.items()]
+    def take(self) -> dict[tuple[str, str], Totals]:
+        """The sums by tenant and model since they were last taken."""
+        taken, self._totals = self._totals, OrderedDict()
+        return taken
+
+    def give_back(self, sums: Mapping[tuple[str, str], Totals]) -> None:
+        """They could not be kept: they are the account's again."""
+        for key, lost in sums.items():
+            totals = self._of(key)
+            for name in Totals.__struct_fields__:
+                setattr(totals, name, getattr(totals, name) + getattr(lost, name))
 
     def add(self, bill: Bill) -> None:
-        key = (bill.tenant, bill.model)
-        totals = self._totals.setdefault(key, Totals())
-        self._totals.move_to_end(key)
-        if len(self._totals) > MOST_ACCOUNTS:
-            self._totals.popitem(last=False)
+        totals = self._of((bill.tenant, bill.model))
         totals.requests += 1
         totals.broken += not bill.complete
         totals.prompt += bill.usage.prompt
@@ -94,6 +98,13 @@ class Account:
             totals.speaking_s += bill.total_s - bill.first_token_s
         if self._observe is not None:
             self._observe(bill)
+
+    def _of(self, key: tuple[str, str]) -> Totals:
+        totals = self._totals.setdefault(key, Totals())
+        self._totals.move_to_end(key)
+        if len(self._totals) > MOST_ACCOUNTS:
+            self._totals.popitem(last=False)
+        return totals
 
 
 class Accounted:

@@ -11,7 +11,7 @@ from penstock.core.errors import BadSetting, NotFound, PenstockError
 from penstock.core.ports import Generator
 from penstock.flow.lifecycle import OnDeath, Tasks
 from penstock.flow.ticker import Ticker
-from penstock.generate.account import Account, Bill, Totals
+from penstock.generate.account import Account, Bill
 from penstock.generate.pool import Pool
 from penstock.generate.prompt.template import Templates
 from penstock.generate.router import Router
@@ -43,6 +43,7 @@ class Generation:
         self._delimiter_key = _delimiter_key(settings, environ)
         _check(settings, last_resort.model)
         self._served = {engine.model: self._made(engine, settings) for engine in settings.engines}
+        self._leaving: set[ServedModel] = set()
         self._retiring = Tasks(name="retire", on_death=on_death)
         self.router = Router(
             models=[served.model for served in self._served.values()],
@@ -58,7 +59,8 @@ class Generation:
     async def stop(self) -> None:
         """End what is under way."""
         await self._retiring.stop()
-        for served in reversed(self._served.values()):
+        # A task that is stopped before it began has not stopped its model.
+        for served in (*self._leaving, *reversed(self._served.values())):
             await served.stop()
 
     async def become(self, settings: GenerateSettings) -> Sequence[str]:
@@ -96,8 +98,9 @@ class Generation:
         changes += [f"'{name}' is gone" for name in self._served if name not in served]
         self._served, self._settings = served, settings
         self.router.replace([one.model for one in served.values()], _splits(settings))
+        self._leaving.update(gone)
         for one in gone:
-            self._retiring.start(f"model {one.settings.model}", _retire(one))
+            self._retiring.start(f"model {one.settings.model}", self._retire(one))
         return changes
 
     async def _change_servers(self, served: ServedModel, engine: EngineSettings, keys: Sequence[str]) -> Sequence[str]:
@@ -115,15 +118,16 @@ class Generation:
             *(f"'{engine.model}' lets go of {name}" for name in sorted(before - after)),
         ]
 
+    async def _retire(self, served: ServedModel) -> None:
+        await served.idle(RETIRE_WITHIN_S)
+        await served.stop()
+        self._leaving.discard(served)
+
     # --- for whoever operates it ------------------------------------------------------
 
     def states(self) -> tuple[EngineState, ...]:
         """How every engine stands now."""
         return tuple(served.state() for served in self._served.values())
-
-    def used(self) -> Sequence[tuple[str, str, Totals]]:
-        """Tenant, model, and the sums of both since the start."""
-        return self.account.every()
 
     def drain(self, model: str, replica: str) -> None:
         """Give a replica nothing new until `resume`. Raises NotFound."""
@@ -165,13 +169,6 @@ async def _start(models: Sequence[ServedModel]) -> None:
         for served in reversed(started):
             await served.stop()
         raise
-
-
-async def _retire(served: ServedModel) -> None:
-    try:
-        await served.idle(RETIRE_WITHIN_S)
-    finally:
-        await served.stop()
 
 
 def _shared(settings: GenerateSettings) -> tuple[object, ...]:

@@ -81,14 +81,16 @@ class Pool:
             self._level(replica)
 
     async def remove(self, name: str, *, within_s: float) -> bool:
-        """Drain it, wait until it is idle or the time is up, and take it out. False: it was resumed meanwhile.
+        """Wait until a drained replica is idle or the time is up, and take it out. False: it was resumed meanwhile.
 
         Raises NotFound.
         """
         replica = self._named(name)
-        replica.draining = True
-        await asyncio.wait((waiting := asyncio.ensure_future(replica.idle.wait()),), timeout=within_s)
-        waiting.cancel()
+        idle = asyncio.ensure_future(replica.idle.wait())
+        try:
+            await asyncio.wait((idle,), timeout=within_s)
+        finally:
+            idle.cancel()
         if not replica.draining or self._replicas.get(name) is not replica:
             return False
         del self._replicas[name]

@@ -19,6 +19,7 @@ from penstock.catalog.database import Database
 from penstock.catalog.ledger import Ledger
 from penstock.catalog.responses import KeptResponses
 from penstock.catalog.stores import Stores, derived_id
+from penstock.catalog.usage import UsageDays
 from penstock.config import (
     DegradeSettings,
     FlowSettings,
@@ -47,6 +48,7 @@ from penstock.pipeline.question import QuestionPipeline
 from penstock.pipeline.ranking import Ranking
 from penstock.pipeline.reorder import Reorder
 from penstock.pipeline.uploads import Uploads
+from penstock.pipeline.usage import UsageBook
 from penstock.queue.sqlite import SqliteQueue
 from penstock.rerank.similarity import SimilarityReranker
 from penstock.run.dispatch import Dispatch
@@ -217,6 +219,9 @@ class World:
         )
         self._worker = UploadWorker(work=self.uploads.work)
         self._dispatch = Dispatch(uploads=self.uploads)
+        generation = Generation(
+            settings=GenerateSettings(), environ={}, last_resort=ExtractiveGenerator(), on_death=_report
+        )
         self.app = create_app(
             questions=self.questions,
             stores=self.stores,
@@ -227,9 +232,8 @@ class World:
             uploads=self.uploads,
             tokenizer=WordTokenizer(),
             authenticator=authenticator,
-            engines=Generation(
-                settings=GenerateSettings(), environ={}, last_resort=ExtractiveGenerator(), on_death=_report
-            ),
+            engines=generation,
+            usage=UsageBook(account=generation.account, days=UsageDays(database=self._database)),
             ranking=ranking,
             pressure=self.pressure,
             kept=self.kept,

@@ -134,6 +134,7 @@ async def test_draining_lets_streams_end_and_takes_nothing_new() -> None:
     async with pool_of(first, second) as pool:
         running = asyncio.create_task(answer(pool))
         await first.until(lambda: first.slots_in_use == 1)
+        pool.drain("r0")
         draining = asyncio.create_task(pool.remove("r0", within_s=5.0))
         for _ in range(5):
             await answer(pool)

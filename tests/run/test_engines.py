@@ -124,6 +124,8 @@ def test_servers_and_models_come_and_go_with_the_settings(server: Server) -> Non
 def test_tokens_and_price_are_counted_by_tenant_and_model(server: Server) -> None:
     server.ask()
     [row] = [row for row in json.loads(server.cli("usage", "--json").stdout) if row["model"] == "llama"]
+    assert server.client.get("/usage", params={"since": "2999-01-01"}).json()["data"] == []
+    assert server.client.get("/usage", params={"since": "soon"}).status_code == 400
     metrics = server.client.get("/metrics").text
 
     assert row["tenant"] == "default"

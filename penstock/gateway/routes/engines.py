@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import date
 from typing import Protocol
 
 import msgspec
 
+from penstock.catalog.usage import Used
+from penstock.core.errors import InvalidRequest
 from penstock.gateway.operation import Call, Operation
 from penstock.gateway.reply import Reply
-from penstock.gateway.wire.engines import EngineList, EngineShown, ReplicaAsked, UsageList, UsageShown
-from penstock.generate.account import Totals
+from penstock.gateway.wire.engines import EngineList, EngineShown, ReplicaAsked, UsageAsked, UsageList, UsageShown
 from penstock.generate.states import EngineState
 
 encode = msgspec.json.Encoder().encode
@@ -27,17 +29,20 @@ class Engines(Protocol):
     def states(self) -> Sequence[EngineState]: ...
     def drain(self, model: str, replica: str) -> None: ...
     def resume(self, model: str, replica: str) -> None: ...
-    def used(self) -> Sequence[tuple[str, str, Totals]]:
-        """Tenant, model, and the sums of both."""
-        ...
+
+
+class Usage(Protocol):
+    """What was used of them."""
+
+    async def used(self, *, since: str, tenant: str | None) -> Sequence[Used]: ...
 
 
 class EngineRoutes:
     """The engines serve all tenants, so only the server's owner, the tenant `default`, may change how they stand."""
 
-    def __init__(self, *, engines: Engines) -> None:
+    def __init__(self, *, engines: Engines, usage: Usage) -> None:
         self._engines = engines
-        self._since = int(time.time())
+        self._usage = usage
 
     def operations(self) -> list[Operation]:
         changes = (("drain", self.drain, "Give a server of an engine nothing new; what runs there runs on."),
@@ -73,6 +78,7 @@ class EngineRoutes:
                 name="listUsage",
                 summary="Tokens and price by model: the caller's tenant, for the server's owner every tenant.",
                 handle=self.usage,
+                query=UsageAsked,
                 answer=UsageList,
                 scope="admin",
             ),
@@ -91,28 +97,30 @@ class EngineRoutes:
 
     async def usage(self, call: Call) -> Reply:
         principal = call.ctx.principal
-        data = [
-            _usage(tenant, model, totals)
-            for tenant, model, totals in sorted(self._engines.used(), key=lambda row: row[:2])
-            if tenant == principal.tenant or principal.owns_server
-        ]
-        return Reply(body=encode(UsageList(data=data, since=self._since)))
+        since = call.query.since or time.strftime("%Y-%m-01", time.gmtime())
+        try:
+            date.fromisoformat(since)
+        except ValueError as error:
+            raise InvalidRequest("'since' is no day. Write it like 2026-11-26.", param="since") from error
+        tenant = None if principal.owns_server else principal.tenant
+        data = [_shown_usage(used) for used in await self._usage.used(since=since, tenant=tenant)]
+        return Reply(body=encode(UsageList(data=data, since=since)))
 
     def _shown(self) -> Reply:
         return Reply(body=encode(EngineList(data=[msgspec.convert(one, EngineShown, from_attributes=True)
                                                   for one in self._engines.states()])))  # fmt: skip
 
 
-def _usage(tenant: str, model: str, totals: Totals) -> UsageShown:
+def _shown_usage(used: Used) -> UsageShown:
     return UsageShown(
-        tenant=tenant,
-        model=model,
-        requests=totals.requests,
-        broken=totals.broken,
-        prompt_tokens=totals.prompt,
-        cached_tokens=totals.cached,
-        output_tokens=totals.output,
-        price=totals.price,
-        mean_first_token_ms=1000 * totals.first_token_s / max(1, totals.spoken),
-        tokens_per_s=totals.output / totals.speaking_s if totals.speaking_s > 0 else 0.0,
+        tenant=used.tenant,
+        model=used.model,
+        requests=used.requests,
+        broken=used.broken,
+        prompt_tokens=used.prompt,
+        cached_tokens=used.cached,
+        output_tokens=used.output,
+        price=used.price,
+        mean_first_token_ms=1000 * used.first_token_s / max(1, used.spoken),
+        tokens_per_s=used.output / used.speaking_s if used.speaking_s > 0 else 0.0,
     )

@@ -47,8 +47,14 @@ class EngineList(Answered, frozen=True):
     object: Literal["list"] = "list"
 
 
+class UsageAsked(Asked, frozen=True):
+    """From which day on, UTC, like 2026-11-26; left out: from the first of this month on."""
+
+    since: Annotated[str, Meta(max_length=10)] | None = None
+
+
 class UsageShown(Answered, frozen=True):
-    """What one tenant has used of one model since the start."""
+    """What one tenant has used of one model."""
 
     tenant: str
     model: str
@@ -68,5 +74,5 @@ class UsageList(Answered, frozen=True):
     """By tenant and model."""
 
     data: list[UsageShown]
-    since: int
+    since: str
     object: Literal["list"] = "list"
