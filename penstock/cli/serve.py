@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+from starlette.applications import Starlette
 
 from penstock.assemble import Penstock
 from penstock.catalog.keys import hash_of, read_secret
@@ -57,23 +58,7 @@ async def _serve(session: Session, *, paths: list[str], store_name: str, open_pa
             readiness = Readiness()
             secret = await asyncio.to_thread(read_secret, Path(session.settings.data_dir))
             authenticator = KeyAuthenticator(keys=penstock.keys, hash_of=partial(hash_of, secret=secret))
-            app = create_app(
-                questions=penstock.questions,
-                stores=penstock.stores,
-                ledger=penstock.ledger,
-                metrics=penstock.metrics,
-                settings=_with_example(session.settings, example),
-                readiness=readiness,
-                uploads=penstock.uploads,
-                tokenizer=penstock.encoder.tokenizer,
-                engines=penstock.generation,
-                usage=penstock.usage,
-                authenticator=authenticator,
-                ranking=penstock.ranking,
-                pressure=penstock.pressure,
-                kept=penstock.kept,
-                limiter=penstock.limiter,
-            )
+            app = _app(penstock, _with_example(session.settings, example), readiness, authenticator)
             server = make_server(app=app, settings=settings, readiness=readiness)
             worker = UploadWorker(work=penstock.uploads.work, lanes=session.settings.queue.inside_workers)
             dispatch = Dispatch(uploads=penstock.uploads)
@@ -103,6 +88,26 @@ async def _serve(session: Session, *, paths: list[str], store_name: str, open_pa
     finally:
         bound.close()
     return 0
+
+
+def _app(penstock: Penstock, settings: Settings, readiness: Readiness, authenticator: KeyAuthenticator) -> Starlette:
+    return create_app(
+        questions=penstock.questions,
+        stores=penstock.stores,
+        ledger=penstock.ledger,
+        metrics=penstock.metrics,
+        settings=settings,
+        readiness=readiness,
+        uploads=penstock.uploads,
+        tokenizer=penstock.encoder.tokenizer,
+        engines=penstock.generation,
+        usage=penstock.usage,
+        authenticator=authenticator,
+        ranking=penstock.ranking,
+        pressure=penstock.pressure,
+        kept=penstock.kept,
+        limiter=penstock.limiter,
+    )
 
 
 async def _example(penstock: Penstock, session: Session) -> str:
