@@ -44,6 +44,8 @@ class Behaviour(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Said word by word instead of the stock words."""
     say_usage: bool = True
     retry_after: str = "1"
+    refused_keys: list[str] = []
+    """Values of Authorization that get a 401."""
     headers: dict[str, str] = {}
     """Sent with every answer, such as x-ratelimit-remaining-requests."""
 

@@ -130,6 +130,10 @@ class Connection(asyncio.Protocol):
         self._server.seen.append(self._seen)
         self._server.note()
         self._words, self._sent = self._words_of(behaviour), 0
+        if self._seen.authorization in behaviour.refused_keys:
+            self.send_json(401, {"error": {"message": "no such key", "code": "invalid_api_key"}})
+            self._end("fault")
+            return
         fault = self._server.next_fault()
         if fault != "none":
             self._server.slots_in_use += 1

@@ -9,7 +9,7 @@ from contextlib import aclosing
 import msgspec
 
 from penstock.core.context import Context
-from penstock.core.errors import DeadlineExceeded, PenstockError, StageUnavailable
+from penstock.core.errors import DeadlineExceeded, Overloaded, PenstockError, StageUnavailable
 from penstock.core.types import Delta, Prompt, Usage
 from penstock.flow.ticker import Ticker
 from penstock.generate.faults import STAGE, fault_of
@@ -89,7 +89,7 @@ class OpenAIGenerator:
         """Deltas; the last one has `finish` and `usage`. Closing it closes the connection, so the engine stops."""
         ctx.check(STAGE)
         connections = self._open()
-        key = await self._keys.take(ctx)
+        key = await self._keys.take(ctx, tokens=self._about(prompt))
         request = self._request(prompt, ctx, key.headers)
         connection = await self._connect(ctx)
 
@@ -113,6 +113,8 @@ class OpenAIGenerator:
                 await self._head(connection)
             self._keys.heard(key, connection.status, connection.headers)
             if connection.status != 200:
+                if connection.status in (401, 403) and self._keys.has_ready:
+                    raise Overloaded(f"The engine of '{self.model}' refused one of our keys.", retry_after_s=0.0)
                 raise await self._refusal(connection)
             reading = Reading(model=self.model, limits=self._limits)
             if self._streamed and media_type(connection) == "text/event-stream":
@@ -125,6 +127,11 @@ class OpenAIGenerator:
         finally:
             watch.stop()
             connections.give_back(connection)
+
+    def _about(self, prompt: Prompt) -> int:
+        """Tokens that the request may cost, for a provider's limit."""
+        asked = sum(len(message.content) for message in prompt.messages)
+        return self._tokens.chars(asked) + (prompt.sampling.max_tokens or 0)
 
     def _request(self, prompt: Prompt, ctx: Context, key: dict[str, str]) -> bytes:
         body = request_body(

@@ -10,6 +10,7 @@ from penstock.core.errors import Overloaded, PenstockError, StageUnavailable
 from penstock.core.types import Message, Principal, Prompt
 from penstock.generate.affinity import PrefixMap, Standing, blocks_of, pick
 from penstock.generate.openai import OpenAIGenerator
+from penstock.generate.pacing import KeyRing
 from penstock.generate.pool import Pool
 from penstock.generate.stream import Limits
 
@@ -27,13 +28,15 @@ def fail(name: str, error: BaseException) -> None:
 
 
 @asynccontextmanager
-async def pool_of(*servers: FakeLLM, hedged: bool = False, probe_every_s: float = 60.0) -> AsyncIterator[Pool]:
+async def pool_of(
+    *servers: FakeLLM, hedged: bool = False, probe_every_s: float = 60.0, keys: KeyRing | None = None
+) -> AsyncIterator[Pool]:
     async with AsyncExitStack() as stack:
         pool = Pool(model="fake", on_death=fail, hedged=hedged, probe_every_s=probe_every_s, probe_timeout_s=0.1)
         for number, server in enumerate(servers):
             await server.start()
             stack.push_async_callback(server.stop)
-            engine = OpenAIGenerator(model="fake", url=server.url, limits=Limits(first_token_s=2.0))
+            engine = OpenAIGenerator(model="fake", url=server.url, limits=Limits(first_token_s=2.0), keys=keys)
             await engine.start()
             stack.push_async_callback(engine.stop)
             pool.add(f"r{number}", engine)
@@ -119,6 +122,15 @@ async def test_a_full_provider_is_asked_again_when_it_said() -> None:
 
         assert await task
         assert len(server.seen) == 2
+
+
+async def test_a_key_that_is_refused_costs_no_answer_while_another_is_there() -> None:
+    server = FakeLLM(behaviour=Behaviour(refused_keys=["Bearer revoked"]))
+    async with pool_of(server, keys=KeyRing(keys=("revoked", "valid"))) as pool:
+        for _ in range(6):
+            await answer(pool)
+
+        assert [seen.authorization for seen in server.seen].count("Bearer revoked") == 1
 
 
 async def test_a_wait_beyond_the_deadline_is_refused_at_once() -> None:
