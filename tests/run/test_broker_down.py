@@ -97,4 +97,4 @@ def test_a_broker_that_is_down_delays_and_loses_nothing(tmp_path: Path, broker: 
         assert found == {**found, "completed": wanted, "failed": 0, "total": wanted}
     finally:
         program.stop()
-    program.dump()  # fails where a file is there twice, or a passage of no file
+    program.dump(before.store)  # fails where a file is there twice, or a passage of no file
