@@ -1,0 +1,108 @@
+"""Questions while documents are taken in: what each costs the other.
+
+    python -m benchmarks.while_ingesting --data DIR [--rate 5] [--seconds 20] [--documents 40]
+
+One server over DIR, which has a store. Three runs: questions alone; documents alone (uploaded over HTTP into a store
+of their own, which is deleted afterwards); both. The bars: p99 of questions at most
+twice, documents at least 70 % as fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import sys
+import time
+from pathlib import Path
+
+import aiohttp
+import uvloop
+
+from penstock.bench.figures import Slo, figures
+from penstock.bench.generator import Job
+from penstock.bench.load import Load, Stream
+from penstock.bench.plan import Target
+from penstock.bench.questions import built_in
+from penstock.bench.server import Address, Control, started
+from penstock.bench.trial import generate
+
+SLOWER, SLOWEST_INGESTION = 2.0, 0.7
+PARAGRAPHS = 60
+WORDS = ("river", "water", "dam", "valley", "city", "century", "king", "trade", "harbour", "bridge", "law", "school")
+
+
+async def asked(address: Address, store: str, rate: float, seconds: float) -> float:
+    """The p99 of searches in milliseconds."""
+    load = Load(streams=(Stream(rate=rate),), duration_s=seconds, warmup_s=1.0)
+    target = Target(host=address.host, port=address.port, store=store, limit=10)
+    found = figures(await generate(Job(load=load, questions=built_in(), target=target)), load, Slo())
+    assert found.served.latency_ms is not None, "no question was answered"
+    return found.served.latency_ms.p99
+
+
+async def ingested(address: Address, documents: list[str]) -> float:
+    """Documents a second, from the first upload to the last one completed."""
+    async with aiohttp.ClientSession(f"{address.url}/v1/") as session:
+
+        async def call(method: str, path: str, **what: object) -> dict[str, object]:
+            async with session.request(method, path, **what) as answer:  # type: ignore[arg-type]
+                answer.raise_for_status()
+                found: dict[str, object] = await answer.json()
+                return found
+
+        store = (await call("POST", "vector_stores", json={"name": "while-ingesting"}))["id"]
+        began_s = time.perf_counter()
+        files = []
+        for number, text in enumerate(documents):
+            form = aiohttp.FormData({"purpose": "assistants"})
+            form.add_field("file", text.encode(), filename=f"{number}.txt")
+            files.append((await call("POST", "files", data=form))["id"])
+        await call("POST", f"vector_stores/{store}/file_batches", json={"file_ids": files})
+        while (await call("GET", f"vector_stores/{store}"))["status"] != "completed":  # noqa: ASYNC110 - a process is looked at
+            await asyncio.sleep(0.1)
+        took_s = time.perf_counter() - began_s
+        await call("DELETE", f"vector_stores/{store}")
+    return len(documents) / took_s
+
+
+def written(count: int, seed: int) -> list[str]:
+    """Texts that nobody has seen, so that nothing is known of them already."""
+    rng = random.Random(seed)  # noqa: S311 - texts, not secrets
+    return [
+        "\n\n".join(" ".join(rng.choices(WORDS, k=60)).capitalize() + "." for _ in range(PARAGRAPHS))
+        for _ in range(count)
+    ]
+
+
+async def run(options: argparse.Namespace) -> int:
+    async with started(data=options.data, config=None, cores=()) as address:
+        store = await Control(address=address).store("")
+        await asked(address, store, options.rate, 3.0)
+        idle_ms = await asked(address, store, options.rate, options.seconds)
+        alone = await ingested(address, written(options.documents, 1))
+        asking = asyncio.create_task(asked(address, store, options.rate, options.seconds), name="questions")
+        done, together = 0, []
+        while not asking.done():
+            done += 1
+            together.append(await ingested(address, written(options.documents, 1 + done)))
+        beside_ms = await asking
+    share = sum(together) / len(together) / alone
+    print(f"questions at {options.rate}/s: p99 {idle_ms:.0f} ms alone, {beside_ms:.0f} ms beside documents")
+    print(f"documents: {alone:.2f}/s alone, {alone * share:.2f}/s beside questions")
+    print(f"{beside_ms / idle_ms:.2f} x the p99 (bar {SLOWER}), {share:.0%} of the rate (bar {SLOWEST_INGESTION:.0%})")
+    return 0 if beside_ms <= SLOWER * idle_ms and share >= SLOWEST_INGESTION else 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--rate", type=float, default=5.0)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--documents", type=int, default=40)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(run(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
