@@ -109,6 +109,7 @@ class Chosen(NamedTuple):
 
     generator: NoEngine
     reason: str
+    alternatives: tuple[()] = ()
 
 
 class NoEngine:
