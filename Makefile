@@ -39,7 +39,7 @@ bench: $(VENV)/.dev ## Quality and speed on a BEIR folder: make bench BEIR=path 
 examples: $(VENV)/.dev $(VENV)-examples/.done ## The programs in examples/, against a server of their own
 	EXAMPLES_PYTHON=$(VENV)-examples/bin/python $(BIN)/python examples/run.py
 
-soak: $(VENV)/.dev ## The long trials: simulation, faults and kills, about an hour
+soak: $(VENV)/.dev ## The long trials: simulation, faults and kills, some hours
 	PENSTOCK_SOAK=10000 $(BIN)/python -m pytest tests/simulation -k soak --timeout 3600
 	$(BIN)/python -m benchmarks.overload
 	PENSTOCK_FAULT_REPEATS=20 $(BIN)/python -m pytest tests/generate/test_faults_matrix.py tests/gateway/test_engine_faults.py --timeout 1800

@@ -20,8 +20,8 @@ import pytest
 
 from tests.crash.script import FILES, Node, steps, text_of
 
-CRASHES = int(os.environ.get("PENSTOCK_CRASHES", "150"))
-STEPS = int(os.environ.get("PENSTOCK_CRASH_STEPS", "6"))
+CRASHES = int(os.environ.get("PENSTOCK_CRASHES", "44"))
+STEPS = int(os.environ.get("PENSTOCK_CRASH_STEPS", "4"))
 SEED = int(os.environ.get("PENSTOCK_SEED", "20261126"))
 CALLS = (
     "write",
