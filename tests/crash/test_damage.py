@@ -188,9 +188,9 @@ async def test_a_full_disk_refuses_keeps_answering_and_goes_on_when_there_is_roo
 @pytest.mark.parametrize(("call", "first"), [("fsync", 80), ("fdatasync", 12), ("msync", 250)])
 async def test_what_could_not_be_synced_is_not_acknowledged(
     tmp_path: Path,
-    forker: Forker,
+    forker: Forker,  # noqa: F811 - the fixture
     call: str,
-    first: int,  # noqa: F811 - the fixture
+    first: int,
 ) -> None:
     """From its nth on, each of these calls fails: whatever was said to be done before that is there afterwards."""
     folder = tmp_path / "node"
