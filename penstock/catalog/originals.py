@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -95,7 +96,8 @@ class Incoming:
 
     def abandon(self) -> None:
         """Leave nothing; harmless after `keep`."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # what it could not write on a full disk is not wanted any more
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from tests.folders import copied
 from tests.gateway.world import Live, World
 
 
@@ -34,7 +34,7 @@ async def make_world(filled: Path, tmp_path: Path) -> AsyncIterator[Callable[...
 
     async def make(*, empty: bool = False, **options: object) -> World:
         folder = tmp_path / str(len(worlds))
-        folder.mkdir() if empty else shutil.copytree(filled, folder)
+        folder.mkdir() if empty else copied(filled, folder)
         world = World(folder=folder, **options)
         worlds.append(world)
         await world.start()
@@ -58,7 +58,7 @@ def client_of(world: World) -> httpx.AsyncClient:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """One world for a module whose tests only read; its module is marked `loop_scope="module"`."""
-    world = World(folder=shutil.copytree(filled, tmp_path_factory.mktemp("shared") / "data"))
+    world = World(folder=copied(filled, tmp_path_factory.mktemp("shared") / "data"))
     await world.start()
     yield world
     await world.stop()

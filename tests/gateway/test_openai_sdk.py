@@ -8,6 +8,7 @@ from typing import Any
 import openai
 import pytest
 
+from tests.folders import copied
 from tests.gateway.world import Live, Scripted
 
 QUESTION: list[Any] = [{"role": "user", "content": "How long is the Rhine?"}]
@@ -105,7 +106,6 @@ async def test_errors_are_the_sdks(sdk: openai.AsyncOpenAI) -> None:
 def test_the_synchronous_client_too(filled: Any, tmp_path: Any) -> None:
     """In a process of its own thread: the SDK blocks, the server must not be in the same loop."""
     import asyncio
-    import shutil
     import threading
 
     from tests.gateway.world import World
@@ -113,7 +113,7 @@ def test_the_synchronous_client_too(filled: Any, tmp_path: Any) -> None:
     started, port, stop = threading.Event(), [0], [lambda: None]
 
     async def serve() -> None:
-        world = World(folder=shutil.copytree(filled, tmp_path / "data"))
+        world = World(folder=copied(filled, tmp_path / "data"))
         await world.start()
         live = Live(world)
         await live.start()

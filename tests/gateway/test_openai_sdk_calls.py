@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import shutil
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from typing import Any
 import openai
 import pytest
 
+from tests.folders import copied
 from tests.gateway.world import Live, World
 
 TEXT = b"A penstock is a pipe.\nIt carries water under pressure to a turbine.\n"
@@ -96,7 +96,7 @@ def address(filled: Path, tmp_path: Path) -> Iterator[str]:
     found: dict[str, Any] = {}
 
     async def serve() -> None:
-        world = World(folder=shutil.copytree(filled, tmp_path / "data"))
+        world = World(folder=copied(filled, tmp_path / "data"))
         await world.start()
         live = Live(world)
         await live.start()
