@@ -45,7 +45,7 @@ soak: $(VENV)/.dev ## The long trials: simulation, faults and kills, some hours
 	PENSTOCK_FAULT_REPEATS=20 $(BIN)/python -m pytest tests/generate/test_faults_matrix.py tests/gateway/test_engine_faults.py --timeout 1800
 	PENSTOCK_ENGINE_LOSS_SECONDS=30 $(BIN)/python -m pytest tests/generate/test_engine_loss.py
 	$(MAKE) test-vllm
-	PENSTOCK_DISCONNECTS=1000 $(BIN)/python -m pytest tests/gateway/test_disconnects.py --timeout 600
+	PENSTOCK_DISCONNECTS=1000 $(BIN)/python -m pytest tests/gateway/test_disconnects.py -rP --timeout 600
 	PENSTOCK_PROBES=50000 PENSTOCK_FUZZ_CASES=50000 PENSTOCK_FUZZ_SLOWEST_S=2 PENSTOCK_MALFORMED=10000 \
 	  $(BIN)/python -m pytest tests/security --timeout 14400
 	PENSTOCK_HISTORY=250 $(BIN)/python -m pytest tests/gateway/test_responses_history.py

@@ -123,7 +123,11 @@ def litellm_proxy(python: Path, folder: Path, *, engine_port: int, on: Sequence[
 
 
 async def _ask(running: Running, *, ours: bool, streamed: bool, callers: int, turns: int) -> list[Heard]:
-    body: dict[str, object] = {"model": "fake", "stream": streamed, "messages": [{"role": "user", "content": "x " * 450}]}
+    body: dict[str, object] = {
+        "model": "fake",
+        "stream": streamed,
+        "messages": [{"role": "user", "content": "x " * 450}],
+    }
     if ours:
         body["vector_store_ids"] = []
     payload = chat_request(f"127.0.0.1:{running.port}", PATH, body)
@@ -189,8 +193,8 @@ async def measure(running: Running, options: argparse.Namespace, *, name: str) -
 def _show(turn: Turn) -> None:
     for what, rate in (("streamed", turn.streamed), ("plain", turn.plain)):
         print(
-            f"{turn.name:9} {what:9} {rate.per_s:7.1f} requests/s  p50 {rate.p50_ms:7.1f} ms  CPU {rate.cpu_cores:.2f} cores, "
-            f"{rate.cpu_us:6.0f} µs an answer  wrong or lost {rate.faulty}"
+            f"{turn.name:9} {what:9} {rate.per_s:7.1f} requests/s  p50 {rate.p50_ms:7.1f} ms  "
+            f"CPU {rate.cpu_cores:.2f} cores, {rate.cpu_us:6.0f} µs an answer  wrong or lost {rate.faulty}"
         )
     print(
         f"{turn.name:9} alone     first token {turn.first_alone_ms:.2f} ms, end {turn.whole_alone_ms:.2f} ms  "

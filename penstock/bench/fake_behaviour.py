@@ -62,5 +62,7 @@ class Seen(msgspec.Struct, kw_only=True):
     prompt_tokens: int = 0
     cached_tokens: int = 0
     sent_tokens: int = 0
+    last_two_s: tuple[float, float] = (0.0, 0.0)
+    """When the last token but one was sent, and the last."""
     ended_s: float = 0.0
     end: Literal["running", "complete", "cut", "fault"] = "running"

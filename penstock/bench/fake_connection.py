@@ -179,6 +179,8 @@ class Connection(asyncio.Protocol):
         self._sent += 1
         token_ms = self._server.behaviour.token_ms
         if token_ms:
+            assert self._seen is not None
+            self._seen.last_two_s = (self._seen.last_two_s[1], time.monotonic())
             self.later(token_ms / 1000, self._token)
         else:
             self._token()
