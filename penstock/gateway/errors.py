@@ -24,6 +24,8 @@ INTERNAL = ErrorBody(
     code="internal_error",
 )
 
+GONE = ErrorBody(message="The caller has left.", type="invalid_request_error", code="client_gone")
+
 
 class ClientGone(Exception):
     """The caller has left: there is nobody to answer."""
@@ -117,6 +119,10 @@ class Translated:
             await self._app(scope, receive, noticing)
         except ClientGone:
             scope["client_gone"] = True
+            if not began:
+                # Nobody hears it: it tells the HTTP server that the request is over. Without it, where the connection
+                # is closing and not yet closed, the server would take the silence for a fault of ours.
+                await reply(408, GONE).send(send)
         except asyncio.CancelledError:
             # Only a server that stops cancels requests as a whole. Whoever has heard nothing yet may ask elsewhere.
             if began:
