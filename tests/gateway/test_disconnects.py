@@ -146,6 +146,7 @@ async def _load(port: int, *, first_seed: int, streamed: bool) -> Load:
         seed = first_seed + number
         messages = [{"role": "user", "content": "Go on."}]
         body = {"model": "fake", "stream": streamed, "seed": seed, "vector_store_ids": [], "messages": messages}
+        body["max_tokens"] = TOKENS  # else a server under pressure sets a limit of its own, which the engine fills
         begin_s = dice.uniform(0, SPREAD_S)
         loop.call_later(begin_s, client.ask, chat_request("127.0.0.1", "/v1/chat/completions", body))
         if number % 10 == 0:
