@@ -27,6 +27,7 @@ from penstock.core.types import Principal, Store
 from penstock.embed.batched import BatchedEmbedder
 from penstock.embed.openvino import OpenVinoEmbedder
 from penstock.flow.datalock import DataLock
+from penstock.flow.memory import give_back_memory
 from penstock.flow.pressure import Pressure
 from penstock.flow.ratelimit.make import make_limiter
 from penstock.generate.extractive.engine import ExtractiveGenerator
@@ -182,6 +183,7 @@ class Penstock:
         await self._similarity.start()
         if encoder:
             await self._rerank.start()
+        await asyncio.to_thread(give_back_memory)
 
     async def stop(self) -> None:
         """Close everything, the last opened first; safe after a start that failed."""
