@@ -56,10 +56,12 @@ soak: $(VENV)/.dev ## The long trials: simulation, faults and kills, some hours
 	PENSTOCK_FLIPS=200 PENSTOCK_CUTS=50 $(BIN)/python -m pytest tests/crash/test_damage.py --timeout 3600
 	PENSTOCK_FINALITY=10000 $(BIN)/python -m pytest tests/pipeline/test_finality.py --timeout 3600
 	PENSTOCK_CRASH_POINTS=3000 $(BIN)/python -m pytest tests/catalog/test_crash_points.py --timeout 7200
-	PENSTOCK_STREAM_KILLS=360 PENSTOCK_STREAM_DOCUMENTS=5000 $(BIN)/python -m pytest tests/run/test_kills.py --timeout 7200
+	PENSTOCK_STREAM_KILLS=360 PENSTOCK_STREAM_DOCUMENTS=5000 PENSTOCK_STREAM_BACKENDS=sqlite,rabbitmq,nats \
+	  $(BIN)/python -m pytest tests/run/test_kills.py --timeout 7200
 	PENSTOCK_BROKER_DOWN_S=30 PENSTOCK_BROKER_BACKENDS=nats,rabbitmq,redis \
 	  $(BIN)/python -m pytest tests/run/test_broker_down.py --timeout 1800
-	PENSTOCK_POISON_BACKENDS=sqlite,nats,rabbitmq,redis $(BIN)/python -m pytest tests/run/test_poison.py --timeout 1800
+	PENSTOCK_POISON_DOCUMENTS=1000 PENSTOCK_POISON_BACKENDS=sqlite,nats,rabbitmq,redis \
+	  $(BIN)/python -m pytest tests/run/test_poison.py --timeout 1800
 
 # vLLM asks for the metadata of a distribution named `vllm` with `cpu` in its version; its CPU wheel has another name.
 $(VLLM)/.ready: scripts/install-vllm

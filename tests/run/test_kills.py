@@ -20,9 +20,9 @@ from tests.brokers import BROKERS, Broker
 from tests.embed.tiny_encoders import make
 from tests.run.streaming import Program, Stream, counts, wait_until_done
 
-KILLS = int(os.environ.get("PENSTOCK_STREAM_KILLS", "20"))
-DOCUMENTS = int(os.environ.get("PENSTOCK_STREAM_DOCUMENTS", "400"))
-BACKENDS = os.environ.get("PENSTOCK_STREAM_BACKENDS", "sqlite,rabbitmq,nats").split(",")
+KILLS = int(os.environ.get("PENSTOCK_STREAM_KILLS", "5"))
+DOCUMENTS = int(os.environ.get("PENSTOCK_STREAM_DOCUMENTS", "80"))
+BACKENDS = os.environ.get("PENSTOCK_STREAM_BACKENDS", "sqlite,rabbitmq").split(",")
 SEED = 20261126
 SETTLED_WITHIN_S = 60.0
 

@@ -23,7 +23,7 @@ from penstock.run.worker import UploadWorker
 from tests.brokers import BROKERS, Broker
 from tests.uploads import Parts
 
-DOCUMENTS = int(os.environ.get("PENSTOCK_POISON_DOCUMENTS", "1000"))
+DOCUMENTS = int(os.environ.get("PENSTOCK_POISON_DOCUMENTS", "300"))
 BACKENDS = os.environ.get("PENSTOCK_POISON_BACKENDS", "sqlite,nats").split(",")
 
 
