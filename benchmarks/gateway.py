@@ -1,10 +1,11 @@
 """What the gateway costs: requests a second on one core, and milliseconds added to one request.
 
-    python -m benchmarks.gateway [--seconds 5] [--connections 32] [--json FILE]
+    python -m benchmarks.gateway [--seconds 5] [--connections 32] [--only search] [--json FILE]
 
-The server (uvicorn, uvloop, httptools, our app) has a core of its own and the client another. The pipeline is the real
-one; its encoder, index and engine cost nothing, because it is not them that is measured. Where other work disturbs the
-machine, the figure per CPU second is the one to believe.
+The server (uvicorn, uvloop, httptools, our app) has a core of its own and the client another, and it wants an API key,
+as `penstock serve` does. The pipeline is the real one; its encoder, index and engine cost nothing, because it is not
+them that is measured. Where other work disturbs the machine, the figure per CPU second of the server is the one to
+believe: what else runs hardly changes it.
 """
 
 from __future__ import annotations
@@ -18,14 +19,19 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
 import uvloop
 
+from penstock.catalog.database import Database
+from penstock.catalog.keys import Keys, hash_of, read_secret
 from penstock.config import Settings
 from penstock.core.context import Context
 from penstock.core.ports import TextKind
@@ -46,8 +52,9 @@ from penstock.core.types import (
     Vectors,
 )
 from penstock.gateway.app import create_app
+from penstock.gateway.keys import KeyAuthenticator
 from penstock.gateway.readiness import Readiness
-from penstock.gateway.serve import bind, make_server
+from penstock.gateway.serve import Server, bind, make_server
 from penstock.pipeline.directory import IndexDirectory
 from penstock.pipeline.question import QuestionPipeline
 from penstock.telemetry.metrics import Metrics
@@ -152,7 +159,17 @@ class OneStore:
 
 
 async def serve() -> None:
-    """The process that is measured: prints its port, and at the end the CPU seconds it used."""
+    """The process that is measured: prints its port and a key to it."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with made(Path(folder)) as (server, token):
+            sock = bind(host="127.0.0.1", port=0)
+            print(sock.getsockname()[1], token, flush=True)
+            await server.serve(sockets=[sock])
+
+
+@asynccontextmanager
+async def made(folder: Path) -> AsyncGenerator[tuple[Server, str]]:
+    """The server, and a key that it takes."""
     metrics, readiness, settings, stores = Metrics(), Readiness(), Settings(), OneStore()
     questions = QuestionPipeline(
         embedder=NoEmbedder(),
@@ -161,13 +178,27 @@ async def serve() -> None:
         metrics=metrics,
         max_question_chars=settings.server.max_question_chars,
     )
+    secret = read_secret(folder)
+    database = Database(path=folder / "catalog.sqlite3")
+    await database.start()
+    keys = Keys(database=database)
+    _, token = await keys.create(secret=secret)
+    authenticator = KeyAuthenticator(keys=keys, hash_of=partial(hash_of, secret=secret))
+    await authenticator.start()
     app = create_app(
-        questions=questions, stores=stores, ledger=stores, metrics=metrics, settings=settings, readiness=readiness
+        questions=questions,
+        stores=stores,
+        ledger=stores,
+        metrics=metrics,
+        settings=settings,
+        readiness=readiness,
+        authenticator=authenticator,
     )
-    sock = bind(host="127.0.0.1", port=0)
-    server = make_server(app=app, settings=settings.server, readiness=readiness)
-    print(sock.getsockname()[1], flush=True)
-    await server.serve(sockets=[sock])
+    try:
+        yield make_server(app=app, settings=settings.server, readiness=readiness), token
+    finally:
+        await authenticator.stop()
+        await database.stop()
 
 
 class Caller(asyncio.Protocol):
@@ -218,13 +249,13 @@ class Caller(asyncio.Protocol):
         return len(body) >= int(head[start:].split(b"\r\n", 1)[0])
 
 
-async def load(port: int, kind: str, connections: int, seconds: float) -> list[float]:
+async def load(port: int, token: str, kind: str, connections: int, seconds: float) -> list[float]:
     """Latencies of all requests of a closed loop of `connections`."""
     path, body = REQUESTS[kind]
     payload = json.dumps(body).encode()
     request = (
         f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
-        f"authorization: Bearer none\r\ncontent-length: {len(payload)}\r\n\r\n"
+        f"authorization: Bearer {token}\r\ncontent-length: {len(payload)}\r\n\r\n"
     ).encode() + payload
     until_s = time.perf_counter() + seconds
     loop = asyncio.get_running_loop()
@@ -246,11 +277,11 @@ def measure(kind: str, connections: int, seconds: float, cores: list[int]) -> di
         [sys.executable, "-m", "benchmarks.gateway", "--serve", str(cores[0])], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    port = int(process.stdout.readline())
-    uvloop.run(load(port, kind, connections, 1.0))  # warm
+    port, token = process.stdout.readline().split()
+    uvloop.run(load(int(port), token, kind, connections, 1.0))  # warm
     before = cpu_seconds(process.pid)
     began_s = time.perf_counter()
-    latencies_s = sorted(uvloop.run(load(port, kind, connections, seconds)))
+    latencies_s = sorted(uvloop.run(load(int(port), token, kind, connections, seconds)))
     wall_s = time.perf_counter() - began_s
     cpu_s = cpu_seconds(process.pid) - before
     process.terminate()
@@ -276,6 +307,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--only", choices=REQUESTS)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--serve", type=int, metavar="CORE", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -286,7 +318,8 @@ def main() -> None:
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) > 1:
         os.sched_setaffinity(0, set(cores[1:]))
-    lines = [measure(kind, many, options.seconds, cores) for kind in REQUESTS for many in (1, options.connections)]
+    kinds = [options.only] if options.only else list(REQUESTS)
+    lines = [measure(kind, many, options.seconds, cores) for kind in kinds for many in (1, options.connections)]
     print(f"{'request':8} {'at once':>7} {'per s':>8} {'per CPU s':>10} {'p50 ms':>8} {'p99 ms':>8}")
     for line in lines:
         print("{request:8} {connections:7} {per_second:8} {per_cpu_second:10} {p50_ms:8} {p99_ms:8}".format(**line))
