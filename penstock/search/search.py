@@ -123,7 +123,7 @@ def _found(candidates: Sequence[Candidate], payloads: dict[UUID, dict[str, Any]]
             entry = entry_of(each.id, payloads.get(each.id, {}))
         except DataDamaged as error:
             # The rest of the store goes on answering; what is damaged is never shown.
-            log.error("%s Store %s: `penstock check` says more.", error.message, store_id)  # noqa: TRY400 - our own message says all
+            log.error("%s Take its file out of store %s and ingest it again.", error.message, store_id)  # noqa: TRY400 - our own message says all
             continue
         hits.append(hit_of(entry, store_id=store_id, score=each.score, dense=each.dense, lexical=each.lexical))
     if len(hits) == len(candidates):
