@@ -15,7 +15,7 @@ from penstock.search import EdgeIndex, MemoryIndex
 from penstock.search.batched import BatchedIndex
 
 DIMENSION = 32
-CTX = start_context(principal=Principal(), timeout_s=600)
+CTX = start_context(principal=Principal(), timeout_s=86_400)  # from the import on, through every test of the run
 SETTINGS = SearchSettings(threads=2, min_free_bytes=1, vector_bits=16)  # exact, to compare
 
 INDEXES: dict[str, Callable[[Path], EdgeIndex | MemoryIndex | BatchedIndex]] = {

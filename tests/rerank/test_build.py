@@ -13,7 +13,7 @@ from tests.rerank import tiny_cross
 from tests.rerank.hits import hits_of
 from tests.rerank.server import RerankServer
 
-CTX = start_context(principal=Principal(), timeout_s=3600.0)  # from the import on, through every test here
+CTX = start_context(principal=Principal(), timeout_s=86_400)  # from the import on, through every test of the run
 
 
 def stage(environ: dict[str, str] | None = None, **settings) -> RerankStage:

@@ -10,7 +10,7 @@ from penstock.rerank.similarity import SimilarityReranker
 from tests.hashing import HashingEmbedder
 from tests.rerank.hits import hits_of
 
-CTX = start_context(principal=Principal(), timeout_s=3600.0)  # from the import on, through every test here
+CTX = start_context(principal=Principal(), timeout_s=86_400)  # from the import on, through every test of the run
 
 
 @pytest.fixture

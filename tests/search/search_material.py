@@ -10,7 +10,7 @@ from penstock.core.types import Chunk, Entry, Principal
 from penstock.search import EdgeIndex
 
 DIMENSION = 32
-CTX = start_context(principal=Principal(), timeout_s=600)
+CTX = start_context(principal=Principal(), timeout_s=86_400)  # from the import on, through every test of the run
 SETTINGS = SearchSettings(threads=4, min_free_bytes=1, vector_bits=16)  # exact, to compare
 
 
