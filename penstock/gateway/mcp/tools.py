@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Literal
 from urllib.parse import quote
 
-from penstock.core.errors import StageUnavailable
-from penstock.core.types import Citation, FinishReason, Hit
+from penstock.core.types import Citation, Hit
 from penstock.flow.admission import Admission
 from penstock.gateway.directory import StoreCatalog, stores_meant
 from penstock.gateway.doors import Doors
@@ -22,6 +20,7 @@ from penstock.gateway.mcp.shapes import (
     SearchOutput,
 )
 from penstock.gateway.operation import Call
+from penstock.gateway.running import Heard, running
 from penstock.gateway.visit import Visit
 from penstock.pipeline.question import Answering, Question, QuestionPipeline
 from penstock.telemetry.metrics import Metrics
@@ -67,32 +66,15 @@ class Tools:
             return await self._whole(await self._questions.ask(question, ctx), call.visit)
 
     async def _whole(self, answering: Answering, visit: Visit) -> AskOutput:
-        text: list[str] = []
-        citations: list[Citation] = []
-        outcome: Literal["answered", "abstained", "failed", "cancelled"] = "cancelled"
-        try:
-            finish: FinishReason | None = None
-            async for delta in answering:
-                visit.responded()
-                if delta.usage is not None:
-                    visit.tokens = delta.usage.prompt + delta.usage.output
-                text.append(delta.text)
-                citations += delta.citations
-                finish = delta.finish or finish
-            _require_whole(finish)
-            outcome = "abstained" if answering.abstained else "answered"
-        except Exception:
-            outcome = "failed"
-            raise
-        finally:
-            self._metrics.answers.labels(answering.model, outcome).inc()
-            await answering.aclose()
+        heard = Heard()
+        async for _ in running(heard, answering, visit, self._metrics):
+            pass
         found = answering.found
         return AskOutput(
-            answer="".join(text),
+            answer=heard.text,
             abstained=answering.abstained,
             confidence=answering.confidence,
-            citations=[_cited(citation, found.hits) for citation in citations],
+            citations=[_cited(citation, found.hits) for citation in heard.citations],
             model=answering.model,
             degraded=[*found.missing, *found.degraded, *answering.degraded],
         )
@@ -114,12 +96,6 @@ def ask_text(output: AskOutput) -> str:
     """The answer and what it rests on."""
     sources = dict.fromkeys(f"[{one.number}] {one.title or one.filename} ({one.uri})" for one in output.citations)
     return "\n\n".join(part for part in (output.answer, "\n".join(sources)) if part)
-
-
-def _require_whole(finish: FinishReason | None) -> None:
-    """Raise StageUnavailable for half an answer: it never looks like a whole one."""
-    if finish in (None, "error"):
-        raise StageUnavailable("generate", "the engine stopped before its answer was complete.")
 
 
 @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""One answer on its way to the wire: collects deltas, and writes OpenAI's objects and chunks."""
+"""One answer on its way to the wire: writes what was heard as OpenAI's objects and chunks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from urllib.parse import quote
 import msgspec
 from msgspec import UNSET
 
-from penstock.core.errors import StageUnavailable
-from penstock.core.types import Citation, Delta, FinishReason, Hit, Usage
+from penstock.core.types import Citation, Hit, Usage
+from penstock.gateway.running import Heard
 from penstock.gateway.wire.chat import (
     Alternative,
     Annotation,
@@ -37,7 +37,7 @@ DONE = b"data: [DONE]\n\n"
 
 
 class Answer:
-    """Grows by `add`; `opening`, `piece`s and `closing` make the stream, `completion` the whole."""
+    """`heard` grows; `opening`, `piece`s and `closing` make the stream, `completion` the whole."""
 
     def __init__(self, *, asked: ChatRequest, request_id: str, created: int) -> None:
         self._asked = asked
@@ -45,31 +45,8 @@ class Answer:
         self._id = f"chatcmpl-{request_id.removeprefix('req_')}"
         self._created = created
         self._with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
-        self._text: list[str] = []
-        self._citations: list[Citation] = []
-        self._usage: Usage | None = None
         self._head = self._tail = b""
-        self.finish: FinishReason | None = None
-
-    def add(self, delta: Delta) -> None:
-        """Take note of what came. Raises StageUnavailable when the engine says that it broke."""
-        if delta.text:
-            self._text.append(delta.text)
-        self._citations += delta.citations
-        self._usage = delta.usage or self._usage
-        self.finish = delta.finish or self.finish
-        if delta.finish == "error":
-            raise StageUnavailable("generate", "the engine failed in the middle of its answer.")
-
-    @property
-    def tokens(self) -> int | None:
-        """What the engine has counted; None where it counts nothing."""
-        return None if self._usage is None else self._usage.prompt + self._usage.output
-
-    def check_whole(self) -> None:
-        """Raise StageUnavailable when the engine went silent: half an answer never looks like a whole one."""
-        if self.finish is None:
-            raise StageUnavailable("generate", "the engine stopped before its answer was complete.")
+        self.heard = Heard()
 
     # --- streamed -----------------------------------------------------------
 
@@ -104,7 +81,7 @@ class Answer:
                 created=self._created,
                 model=answering.model,
                 choices=[],
-                usage=usage_of(self._usage or Usage()),
+                usage=usage_of(self.heard.usage or Usage()),
             )
             events += b"data: %b\n\n" % encode(chunk)
         return events + DONE
@@ -113,28 +90,28 @@ class Answer:
 
     def completion(self, answering: Answering) -> ChatCompletion:
         """The whole answer."""
-        message = AnswerMessage(content="".join(self._text), annotations=self._annotations(answering))
+        message = AnswerMessage(content=self.heard.text, annotations=self._annotations(answering))
         return ChatCompletion(
             id=self._id,
             created=self._created,
             model=answering.model,
             choices=[Choice(message=message, finish_reason=self._finished())],
             penstock=self._info(answering),
-            usage=usage_of(self._usage) if self._usage else UNSET,
+            usage=usage_of(self.heard.usage) if self.heard.usage else UNSET,
             metadata=UNSET if self._asked.metadata is None else self._asked.metadata,
         )
 
     # --- what both end with ---------------------------------------------------
 
     def _finished(self) -> Literal["stop", "length", "content_filter"]:
-        assert self.finish is not None
-        assert self.finish != "error"
-        return self.finish
+        assert self.heard.finish is not None
+        assert self.heard.finish != "error"
+        return self.heard.finish
 
     def _annotations(self, answering: Answering) -> list[Annotation]:
-        text = "".join(self._text)
+        text = self.heard.text
         hits = answering.found.hits
-        return [annotation(citation, hits, text) for citation in self._citations]
+        return [annotation(citation, hits, text) for citation in self.heard.citations]
 
     def _info(self, answering: Answering) -> PenstockInfo:
         return PenstockInfo(
@@ -156,7 +133,7 @@ class Answer:
             score=hit.score,
             quotes=[
                 Span(start=citation.start, end=citation.end)
-                for citation in self._citations
+                for citation in self.heard.citations
                 if citation.number == number and citation.end > citation.start
             ],
         )

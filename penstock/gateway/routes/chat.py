@@ -15,7 +15,7 @@ from penstock.gateway.filters import read_filters
 from penstock.gateway.operation import Call, Operation
 from penstock.gateway.reply import Events, Last, Reply
 from penstock.gateway.routes.answer import Answer
-from penstock.gateway.routes.running import running
+from penstock.gateway.running import running
 from penstock.gateway.visit import Visit
 from penstock.gateway.wire.chat import NEUTRAL, ChatChunk, ChatCompletion, ChatMessage, ChatRequest
 from penstock.pipeline.question import Answering, Question, QuestionPipeline
@@ -60,13 +60,13 @@ class Chat:
         answering = await self._ask(question, call)
         if asked.stream:
             return Events(self._events(answer, answering, call.visit))
-        async for _ in running(answer, answering, call.visit, self._metrics):
+        async for _ in running(answer.heard, answering, call.visit, self._metrics):
             pass
         return Reply(body=encode(answer.completion(answering)))
 
     async def _events(self, answer: Answer, answering: Answering, visit: Visit) -> AsyncGenerator[bytes]:
         opened = False
-        async with aclosing(running(answer, answering, visit, self._metrics)) as deltas:
+        async with aclosing(running(answer.heard, answering, visit, self._metrics)) as deltas:
             async for delta in deltas:
                 if delta.text:
                     opening = b"" if opened else answer.opening(answering)

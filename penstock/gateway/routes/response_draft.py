@@ -1,4 +1,4 @@
-"""One answer of `/v1/responses` on its way: collects deltas, and writes OpenAI's objects and events."""
+"""One answer of `/v1/responses` on its way: writes what was heard as OpenAI's objects and events."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from penstock.core.errors import RateLimited, StageUnavailable
-from penstock.core.types import Delta, FinishReason, Hit, Usage
+from penstock.core.errors import RateLimited
+from penstock.core.types import Delta, Hit, Usage
 from penstock.gateway.errors import body_in_stream
 from penstock.gateway.routes.answer import file_citation, info_of
+from penstock.gateway.running import Heard
 from penstock.gateway.wire import response_events as events
-from penstock.gateway.wire.chat import FileCitation
 from penstock.gateway.wire.response_objects import (
     FileSearchCall,
     FileSearchResult,
@@ -36,7 +36,7 @@ EARLY_ENDS: dict[str, Literal["max_output_tokens", "content_filter"]] = {
 
 
 class Draft:
-    """Grows by `add`. `opening`, `more` and `closing` make the stream, `whole` the response.
+    """`heard` grows; `opening`, `more` and `closing` make the stream, `whole` the response.
 
     `asked` is the response as it stands before anything is known: in progress, with what was asked for.
     """
@@ -47,10 +47,7 @@ class Draft:
         self._query = query
         self._with_results = with_results
         self._key = asked.id.removeprefix("resp_")
-        self._text: list[str] = []
-        self._citations: list[FileCitation] = []
-        self._usage: Usage | None = None
-        self._finish: FinishReason | None = None
+        self.heard = Heard()
         self._sequence = 0
         self._searched: FileSearchCall | None = None
 
@@ -66,32 +63,12 @@ class Draft:
                 results=[_result(hit, number) for number, hit in enumerate(hits, start=1)],
             )
 
-    def add(self, delta: Delta) -> None:
-        """Take note of what came. Raises StageUnavailable when the engine says that it broke."""
-        if delta.text:
-            self._text.append(delta.text)
-        self._citations += [file_citation(citation) for citation in delta.citations]
-        self._usage = delta.usage or self._usage
-        self._finish = delta.finish or self._finish
-        if delta.finish == "error":
-            raise StageUnavailable("generate", "the engine failed in the middle of its answer.")
-
-    @property
-    def tokens(self) -> int | None:
-        """What the engine has counted; None where it counts nothing."""
-        return None if self._usage is None else self._usage.prompt + self._usage.output
-
-    def check_whole(self) -> None:
-        """Raise StageUnavailable when the engine went silent: half an answer never looks like a whole one."""
-        if self._finish is None:
-            raise StageUnavailable("generate", "the engine stopped before its answer was complete.")
-
     # --- the response -------------------------------------------------------------
 
     def whole(self, answering: Answering) -> Response:
         """The response, with the results of its search."""
-        assert self._finish is not None, "it was checked to be whole"
-        early = EARLY_ENDS.get(self._finish)
+        assert self.heard.finish is not None, "it was checked to be whole"
+        early = EARLY_ENDS.get(self.heard.finish)
         message = OutputMessage(
             id=self._message_id, content=[self._content()], status="incomplete" if early else "completed"
         )
@@ -102,7 +79,7 @@ class Draft:
             incomplete_details=IncompleteDetails(reason=early) if early else None,
             model=answering.model,
             output=[*([self._searched] if self._searched else []), message],
-            usage=_usage(self._usage),
+            usage=_usage(self.heard.usage),
             penstock=info_of(answering, self._request_id),
         )
 
@@ -125,14 +102,14 @@ class Draft:
     def more(self, delta: Delta) -> bytes:
         """What this delta, already added, says to a reader."""
         made = self._of_message(events.TextDelta, delta=delta.text) if delta.text else b""
-        first = len(self._citations) - len(delta.citations)
-        for place, citation in enumerate(self._citations[first:], start=first):
-            made += self._of_message(events.AnnotationAdded, annotation=citation, annotation_index=place)
+        first = len(self.heard.citations) - len(delta.citations)
+        for place, citation in enumerate(delta.citations, start=first):
+            made += self._of_message(events.AnnotationAdded, annotation=file_citation(citation), annotation_index=place)
         return made
 
     def closing(self, response: Response) -> bytes:
         """From the end of the text to `response.completed`, or `response.incomplete`."""
-        made = self._of_message(events.TextDone, text="".join(self._text))
+        made = self._of_message(events.TextDone, text=self.heard.text)
         made += self._of_message(events.PartDone, part=self._content())
         made += self._event(events.ItemDone, output_index=self._place, item=response.output[-1])
         last = events.Completed if response.status == "completed" else events.Incomplete
@@ -183,7 +160,9 @@ class Draft:
         return 0 if self._searched is None else 1
 
     def _content(self) -> OutputText:
-        return OutputText(text="".join(self._text), annotations=self._citations)
+        return OutputText(
+            text=self.heard.text, annotations=[file_citation(citation) for citation in self.heard.citations]
+        )
 
 
 def without_results(response: Response) -> Response:

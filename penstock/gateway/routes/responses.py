@@ -21,7 +21,7 @@ from penstock.gateway.reply import Events, Reply
 from penstock.gateway.routes.chat import DEFAULT_PASSAGES, OUR_CHOICE
 from penstock.gateway.routes.response_draft import Draft
 from penstock.gateway.routes.response_history import kept_of, said_in, wants_results
-from penstock.gateway.routes.running import running
+from penstock.gateway.running import running
 from penstock.gateway.tools import read_tools, wants_search
 from penstock.gateway.wire.response_events import ResponseEvent
 from penstock.gateway.wire.response_input import Item
@@ -96,7 +96,7 @@ class Responses:
         draft.found(answering.found.hits)
         if asking.request.stream:
             return Events(self._events(draft, answering, asking, call), failed=draft.failed)
-        async for _ in running(draft, answering, call.visit, self._metrics):
+        async for _ in running(draft.heard, answering, call.visit, self._metrics):
             pass
         response = draft.whole(answering)
         await self._keep(response, answering, asking, call)
@@ -104,7 +104,7 @@ class Responses:
 
     async def _events(self, draft: Draft, answering: Answering, asking: Asking, call: Call) -> AsyncGenerator[bytes]:
         opening: bytes | None = None
-        async with aclosing(running(draft, answering, call.visit, self._metrics)) as deltas:
+        async with aclosing(running(draft.heard, answering, call.visit, self._metrics)) as deltas:
             async for delta in deltas:
                 if opening is None:
                     opening = draft.opening(answering)  # known only now: an engine may fall back on another
