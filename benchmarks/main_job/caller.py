@@ -21,8 +21,17 @@ decode = msgspec.json.Decoder().decode
 encode = msgspec.json.Encoder().encode
 
 
+REFUSED = (429, 503)
+PAUSE_S = 0.05
+"""How long somebody who was turned away waits until he asks again; politeness would be the header's whole seconds."""
+
+
 class BadReply(Exception):
     """The server answered with something else than 200."""
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -73,15 +82,16 @@ class Caller:
         sizes = [field for field in fields if field.lower().startswith(b"content-length:")]
         body = await self._reader.readexactly(int(sizes[0].split(b":")[1])) if sizes else b""
         if status.split()[1] != b"200":
-            raise BadReply(f"{status.decode()}: {body[:500].decode(errors='replace')}")
+            raise BadReply(f"{status.decode()}: {body[:500].decode(errors='replace')}", status=int(status.split()[1]))
         return body
 
 
 class Spell(msgspec.Struct, frozen=True):
-    """Calls over some time."""
+    """Calls over some time. Those that the server turned away as too many have no latency."""
 
     seconds: float
     latencies_ms: list[float]
+    refused: int = 0
 
     @property
     def per_s(self) -> float:
@@ -128,15 +138,24 @@ async def together(port: int, requests: Sequence[Request], *, callers: int, seco
     """A closed loop: each caller asks again as soon as it is answered, until the time is up."""
     latencies_ms: list[float] = []
     endless = itertools.cycle(requests)
+    refused = 0
     began_s = time.perf_counter()
 
     async def caller() -> None:
+        nonlocal refused
         async with Caller(port=port) as connection:
             while (asked_s := time.perf_counter()) - began_s < seconds:
-                await connection.call(next(endless))
-                latencies_ms.append((time.perf_counter() - asked_s) * 1000)
+                try:
+                    await connection.call(next(endless))
+                except BadReply as reply:
+                    if reply.status not in REFUSED:
+                        raise
+                    refused += 1
+                    await asyncio.sleep(PAUSE_S)
+                else:
+                    latencies_ms.append((time.perf_counter() - asked_s) * 1000)
 
     async with asyncio.TaskGroup() as tasks:
         for number in range(callers):
             tasks.create_task(caller(), name=f"caller-{number}")
-    return Spell(time.perf_counter() - began_s, latencies_ms)
+    return Spell(time.perf_counter() - began_s, latencies_ms, refused)

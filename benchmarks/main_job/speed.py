@@ -70,6 +70,7 @@ def summary(spells: Sequence[Spell]) -> dict[str, Any]:
     middles = [spell.at(50) for spell in spells]
     return {
         "requests": len(latencies_ms),
+        "refused": sum(spell.refused for spell in spells),
         "per_s": statistics.median(rates),
         "per_s_range": [min(rates), max(rates)],
         "p50_ms": percentile(latencies_ms, 50),

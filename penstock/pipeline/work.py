@@ -7,6 +7,7 @@ before the server has said what became of its job, so whatever dies on the way i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -108,6 +109,12 @@ class Group:
         self.lost: set[str] = set()
         self.preparing: dict[str, asyncio.Task[Prepared | Unfinished | None]] = {}
 
+    def take_on(self, answers: Sequence[Assignment | Refused]) -> list[Assignment]:
+        """Those of the jobs that are ours to do."""
+        assigned = [answer for answer in answers if isinstance(answer, Assignment)]
+        self.jobs.update({each.lease: each.job_id for each in assigned})
+        return assigned
+
     def lose(self, leases: set[str]) -> None:
         """Other's, or nobody's any more: no more is done for them."""
         self.lost |= leases
@@ -188,9 +195,15 @@ class Work:
         """Do those of the jobs that are to be done; returns those that must be begun alone."""
         if not tickets:
             return []
-        answers = await self._server.begin(tickets, worker=self.name, model=self._embedder.model)
-        assigned = [answer for answer in answers if isinstance(answer, Assignment)]
-        group.jobs.update({each.lease: each.job_id for each in assigned})
+        beginning = asyncio.ensure_future(self._server.begin(tickets, worker=self.name, model=self._embedder.model))
+        try:
+            answers = await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            # The server may have assigned them already: only what we know of can be given back.
+            with contextlib.suppress(PenstockError):
+                group.take_on(await beginning)
+            raise
+        assigned = group.take_on(answers)
         refused = {answer.job_id: answer for answer in answers if isinstance(answer, Refused)}
         await self._settle(
             group,

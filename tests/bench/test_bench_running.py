@@ -72,6 +72,13 @@ async def test_a_closed_loop_ends_when_its_time_is_up() -> None:
     assert spell.seconds >= 0.1
 
 
+async def test_who_is_turned_away_is_counted_and_asks_again() -> None:
+    async with echo("503 Service Unavailable") as (port, connections):
+        spell = await together(port, numbered(3), callers=2, seconds=0.12)
+    assert (spell.refused, spell.latencies_ms) == (sum(connections), [])
+    assert spell.refused > 2
+
+
 async def test_an_error_is_never_counted_as_an_answer() -> None:
     async with echo("503 Service Unavailable") as (port, _), Caller(port=port) as caller:
         with pytest.raises(BadReply, match=r"503.*hello"):
