@@ -159,12 +159,12 @@ class Work:
 
     async def step(self, *, wait_s: float = 0.0) -> bool:
         """Do one group; False when there is none within `wait_s`. Cancelling it gives back what is not done."""
-        leases = await self._queue.lease(GROUP_FILES, wait_s=wait_s)
-        if not leases:
-            await self._server.beat(self.name, [])
-            return False
-        group = Group(leases)
+        group = Group(await self._queue.lease(GROUP_FILES, wait_s=wait_s))
         try:
+            _heed_cancellation()
+            if not group.open:
+                await self._server.beat(self.name, [])
+                return False
             async with self._kept_alive(group):
                 await self._do(group)
                 # What was taken from us on the way: whoever gets the message next is told what became of it.
@@ -354,6 +354,13 @@ class Work:
                 await reader.start()
                 self._reader = reader
             return self._reader
+
+
+def _heed_cancellation() -> None:
+    """Brokers' clients lose a cancellation that comes together with a message, as `asyncio.wait_for` of 3.11 does."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _unfinished(assignment: Assignment, error: Exception) -> Unfinished:

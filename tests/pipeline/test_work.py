@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from penstock.catalog.attachments import Wanted
-from penstock.catalog.jobs import MAX_TRIES, Assignment, Refused, Ticket
+from penstock.catalog.jobs import MAX_TRIES, Assignment, Ticket
 from penstock.catalog.listing import Page
 from penstock.core.errors import Conflict, NotFound
 from penstock.core.types import Comparison
@@ -252,30 +252,6 @@ async def test_attributes_of_a_waiting_file_are_those_it_gets(uploads: Parts) ->
 
 
 # --- batches ------------------------------------------------------------------------------
-
-
-async def test_what_was_assigned_while_the_worker_was_stopped_is_given_back(uploads: Parts) -> None:
-    store = await uploads.store()
-    await uploads.attach(store, await uploads.upload("Assigned to a worker that is being stopped."))
-    await uploads.outbox.carry()
-    assigned = asyncio.Event()
-    begin = uploads.desk.begin
-
-    async def slow_to_tell(tickets: Sequence[Ticket], *, worker: str, model: str) -> list[Assignment | Refused]:
-        answers = await begin(tickets, worker=worker, model=model)
-        assigned.set()
-        await asyncio.sleep(0.05)
-        return answers
-
-    uploads.desk.begin = slow_to_tell  # type: ignore[method-assign]
-    step = asyncio.create_task(uploads.work.step())
-    await assigned.wait()
-    assert await uploads.states(store) == {"a.txt": "parsing"}
-    step.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await step
-
-    assert await uploads.states(store) == {"a.txt": "queued"}
 
 
 async def test_a_cancelled_batch_does_only_what_was_begun(uploads: Parts) -> None:
