@@ -44,7 +44,7 @@ from penstock.pipeline.economy import Economy
 from penstock.pipeline.intake import Intake, MakeRun
 from penstock.pipeline.question import QuestionPipeline
 from penstock.pipeline.ranking import Ranking
-from penstock.pipeline.recovery import recover
+from penstock.pipeline.recovery import recover, refill
 from penstock.pipeline.reembed import Reembedded, Reembedding
 from penstock.pipeline.reorder import Reorder
 from penstock.pipeline.uploads import Uploads
@@ -173,6 +173,7 @@ class Penstock:
                 index = await self.indexes.of(store)
                 ctx = start_context(principal=Principal(tenant=store.tenant), timeout_s=RECOVERY_TIMEOUT_S)
                 await recover(store, index, self.ledger, ctx)
+                await refill(store, index, self._database)
             await self.uploads.start_after_stores()
             if isinstance(self.queue, SqliteQueue):
                 await self.queue.release()  # this process has the folder alone: whoever leased something here has ended

@@ -16,7 +16,7 @@ from penstock.core.ports import Queue, Source
 from penstock.core.types import Block, Chunk, Document, FileRecord, Hit, Principal, Query, Store, StoredFile
 from penstock.ingest.chunk import chunk_document, embedding_text
 from penstock.pipeline.directory import IndexDirectory
-from penstock.pipeline.recovery import recover
+from penstock.pipeline.recovery import recover, refill
 from penstock.pipeline.uploads import Uploads
 from penstock.queue.sqlite import SqliteQueue
 from penstock.search.edge import EdgeIndex
@@ -119,7 +119,9 @@ class Parts(Uploads):
         await self.database.start()
         await self.start_before_stores()
         for store in await self.stores.list(None):
-            await recover(store, await self.indexes.of(store), self.ledger, context(store.tenant))
+            index = await self.indexes.of(store)
+            await recover(store, index, self.ledger, context(store.tenant))
+            await refill(store, index, self.database)
         await self.start_after_stores()
         if isinstance(self.queue, SqliteQueue):
             await self.queue.release()

@@ -18,6 +18,10 @@ class OpenIndex(Index, Protocol):
 
     async def stop(self) -> None: ...
 
+    async def count(self) -> int:
+        """How many chunks there are."""
+        ...
+
     async def holds(self, file_id: str, version: str) -> int:
         """How many chunks there are of that version of the file."""
         ...

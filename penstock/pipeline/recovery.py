@@ -7,16 +7,21 @@ the row is queued again, so that the same command, or the queue, does the work o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable
 from typing import Protocol
 
 import msgspec
 import numpy as np
 
+from penstock.catalog.database import Database
+from penstock.catalog.lost import read_again
 from penstock.core.context import Context
 from penstock.core.types import FileRecord, FileStatus, Removal, Store
 from penstock.pipeline.directory import OpenIndex
 from penstock.pipeline.document import completed
+
+log = logging.getLogger("penstock.recovery")
 
 
 class Records(Protocol):
@@ -51,6 +56,20 @@ async def recover(
     await index.write([], nothing, removals, ctx)
     await records.put(settled)
     return len(settled)
+
+
+async def refill(store: Store, index: OpenIndex, database: Database) -> int:
+    """Have the files read again that an index held which is gone, as when it was damaged and moved away. How many."""
+    if await index.count():
+        return 0
+    lost = await read_again(database, store.id)
+    if lost:
+        log.warning(
+            "store '%s' has lost its index: %d files are read again, those of a folder by the next `penstock ingest`",
+            store.name,
+            lost,
+        )
+    return lost
 
 
 def _queued(record: FileRecord) -> FileRecord:
