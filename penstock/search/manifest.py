@@ -92,6 +92,6 @@ def sync_folder(folder: Path) -> None:
 def remedy(folder: Path) -> str:
     """What to do about a damaged store, in a sentence."""
     return (
-        f"Move {folder} away and ingest the store's files again (the originals are kept apart from it), "
-        "or put a backup in its place."
+        f"Move {folder} away and start again: uploaded files are then read in again by themselves (their originals are "
+        "kept apart from it), those of folders by `penstock ingest`. Or put a backup in its place."
     )
