@@ -26,6 +26,7 @@ from penstock.core.ports import Source
 from penstock.core.types import Principal, Store
 from penstock.embed.batched import BatchedEmbedder
 from penstock.embed.openvino import OpenVinoEmbedder
+from penstock.embed.shared import SharedEmbedder
 from penstock.flow.datalock import DataLock
 from penstock.flow.memory import give_back_memory
 from penstock.flow.pressure import Pressure
@@ -146,7 +147,7 @@ class Penstock:
         )
         self.limiter = make_limiter(settings=settings.limits, environ=environ, observe=self.metrics.limits_are_local)
         self.questions = QuestionPipeline(
-            embedder=self.embedder,
+            embedder=SharedEmbedder(embedder=self.embedder) if settings.flow.single_flight else self.embedder,
             indexes=self.indexes,
             router=self.generation.router,
             metrics=self.metrics,

@@ -170,6 +170,8 @@ class EngineSettings(Section, frozen=True):
     connect_timeout_s: PositiveFloat = 5.0
     first_token_timeout_s: PositiveFloat = 60.0
     between_tokens_timeout_s: PositiveFloat = 20.0
+    max_in_flight: PositiveInt = 256
+    """Answers under way together at each server; who comes then waits his turn, or is answered by a fallback."""
     hedged: bool = False
     """Ask a second server when the first token is unusually late."""
     probe_every_s: Annotated[float, Meta(ge=0)] | None = None
@@ -297,6 +299,8 @@ class FlowSettings(Section, frozen=True):
     """Turn requests away early when they could not be served in time. Off: all come in, and all get slower."""
     batching: bool = True
     """Questions that come at the same time share passes of the encoder and of the index. Off: one after another."""
+    single_flight: bool = True
+    """The same question asked by several at once is encoded once. Off: for each."""
     search_latency_s: PositiveFloat = 0.05
     """A search that takes no longer than this is content; the number let in together follows what is above it."""
     max_searches: PositiveInt = 1_024

@@ -115,9 +115,14 @@ class Pool:
         return self._budget.take()
 
     @property
+    def usable(self) -> int:
+        """How many replicas may be asked."""
+        return sum(self._usable(replica) for replica in self.replicas)
+
+    @property
     def is_well(self) -> bool:
-        """Whether any replica may be asked."""
-        return any(self._usable(replica) for replica in self.replicas)
+        """Whether any may."""
+        return self.usable > 0
 
     async def healthy(self, ctx: Context) -> bool:  # noqa: ARG002 - every engine's signature
         return self.is_well

@@ -1,6 +1,7 @@
 """One model as the settings name it, with everything that answers for it.
 
-    Accounted( PackedGenerator( Pool( OpenAIGenerator x urls ) ) )        or LocalGenerator in the place of the pool
+    Accounted( Admitted( PackedGenerator( Pool( OpenAIGenerator x urls ) ) ) )
+    Accounted( PackedGenerator( LocalGenerator ) )                   which has its own limit of sequences
 
 Usage comes from the engine, so the account sees what was really sent.
 """
@@ -20,6 +21,7 @@ from penstock.core.errors import BadSetting
 from penstock.flow.lifecycle import OnDeath
 from penstock.flow.ticker import Ticker
 from penstock.generate.account import Account, Accounted, Price
+from penstock.generate.admitted import Admitted
 from penstock.generate.openai import OpenAIGenerator
 from penstock.generate.pacing import KeyRing
 from penstock.generate.packed import PackedGenerator
@@ -82,8 +84,11 @@ class ServedModel:
             conversation_tokens=shared.conversation_tokens,
             strategy=shared.fusion,
         )
+        packed: Engine = PackedGenerator(engine=self.backend.engine, packer=packer)
+        if self.servers is not None:
+            packed = Admitted(engine=packed, pool=self.servers.pool, places_each=settings.max_in_flight)
         self.accounted = Accounted(
-            engine=PackedGenerator(engine=self.backend.engine, packer=packer),
+            engine=packed,
             account=account,
             price=price,
             tokens=tokens,
