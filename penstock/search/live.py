@@ -39,7 +39,7 @@ from qdrant_edge import (
     FieldCondition,
     Filter,
     HasIdCondition,
-    MatchAny,
+    IntegerIndexParams,
     MatchValue,
     Modifier,
     PayloadSchemaType,
@@ -55,7 +55,7 @@ from qdrant_edge import (
 
 from penstock.core.errors import DataDamaged
 from penstock.core.types import Entry, Removal, Vector, Vectors
-from penstock.search.filters import FILE, GROUPS, TOKENS, WRITE, numbers
+from penstock.search.filters import FILE_KEY, GROUPS, TOKENS, WRITE, keyed, numbers, of_file
 from penstock.search.gate import Gate
 from penstock.search.manifest import Manifest, sync_folder
 from penstock.search.points import CHECK, DENSE, EMBEDDED, ENTRY, SPARSE, VERSION, entry_of, point_ids, point_of
@@ -77,6 +77,13 @@ MAX_LOOKUPS = 8
 
 NEVER = 2**40
 """Kilobytes of vectors after which the shard would build a graph by itself: never, as that blocks searches."""
+
+
+MATCHED = IntegerIndexParams(lookup=True, range=False)
+"""An index of numbers that many points share: 65 bytes of memory a point. Looked up and ordered it takes 170."""
+
+ORDERED = IntegerIndexParams(lookup=False, range=True)
+"""An index of numbers that are nearly all different: 110 bytes of memory a point, where looking up takes 310."""
 
 
 class SegmentClosed(RuntimeError):
@@ -132,9 +139,10 @@ class LiveSegment:
                 optimizers=EdgeOptimizersConfig(indexing_threshold=NEVER),
             ),
         )
-        for field in (FILE, TOKENS, GROUPS):
+        for field in (TOKENS, GROUPS):
             shard.update(UpdateOperation.create_field_index(field, PayloadSchemaType.Keyword))
-        shard.update(UpdateOperation.create_field_index(WRITE, PayloadSchemaType.Integer))
+        shard.update(UpdateOperation.create_field_index(WRITE, MATCHED))
+        shard.update(UpdateOperation.create_field_index(FILE_KEY, ORDERED))
         shard.flush()
         shard.close()
         beside.rename(self._folder)
@@ -263,7 +271,7 @@ class LiveSegment:
 
         Raises DataDamaged for a passage that is not what was written.
         """
-        wanted: list[ConditionType] = [] if file_id is None else [FieldCondition(FILE, match=MatchValue(file_id))]
+        wanted = [] if file_id is None else of_file(file_id)
         for records in self._pages(wanted, page):
             for record in records:
                 yield entry_of(record.id, record.payload or {}), _dense(record)
@@ -271,23 +279,25 @@ class LiveSegment:
     def embedded(self, hashes: Sequence[str]) -> dict[str, tuple[Vector, str]]:
         """Vector and sketch of what the store has embedded already, by the hash of what the encoder read."""
         found: dict[str, tuple[Vector, str]] = {}
-        if not hashes:
+        missing = set(hashes)
+        if not missing:
             return found
-        wanted: list[ConditionType] = [FieldCondition(EMBEDDED, match=MatchAny(list(hashes)))]
+        wanted: list[ConditionType] = [Filter(should=[keyed(EMBEDDED, each) for each in missing])]
         for records in itertools.islice(self._pages(wanted, max(64, 2 * len(hashes))), MAX_LOOKUPS):
             for record in records:
                 entry, vector = entry_of(record.id, record.payload or {}), _dense(record)
-                if entry.embedded not in found and agree([entry.sketch], vector[np.newaxis])[0]:
+                if entry.embedded in missing and agree([entry.sketch], vector[np.newaxis])[0]:
                     found[entry.embedded] = vector, entry.sketch
-            if len(found) == len(hashes):
+                    missing.remove(entry.embedded)
+            if not missing:
                 break
         return found
 
     def find_by_text(self) -> None:
-        """Make the index that `embedded` needs, where there is none. It takes some 400 bytes of memory a chunk."""
+        """Make the index that `embedded` needs, where there is none. It takes some 110 bytes of memory a chunk."""
         if EMBEDDED not in self._open_shard.info().payload_schema:
             with translated(self._folder.parent):
-                self._open_shard.update(UpdateOperation.create_field_index(EMBEDDED, PayloadSchemaType.Keyword))
+                self._open_shard.update(UpdateOperation.create_field_index(EMBEDDED, ORDERED))
 
     def damaged(self, page: int = 1000) -> int:
         """How many passages are not what was written. Reads all of the store."""
@@ -325,7 +335,7 @@ class LiveSegment:
 
     def holds(self, file_id: str, version: str) -> int:
         """Finished chunks of that version of the file."""
-        wanted = [FieldCondition(FILE, match=MatchValue(file_id)), FieldCondition(VERSION, match=MatchValue(version))]
+        wanted = [*of_file(file_id), FieldCondition(VERSION, match=MatchValue(version))]
         with self._gate.shared():
             staged = [] if self._unfinished is None else [self._staged(self._unfinished)]
             return self._open_shard.count(CountRequest(filter=Filter(must=[*wanted], must_not=[*staged]), exact=True))
@@ -343,7 +353,7 @@ def _dense(record: Record) -> Vector:
 
 def _outdated(removal: Removal) -> Filter:
     """The chunks that a removal takes out."""
-    of_file = FieldCondition(FILE, match=MatchValue(removal.file_id))
+    wanted = of_file(removal.file_id)
     if removal.keep_version is None:
-        return Filter(must=[of_file])
-    return Filter(must=[of_file], must_not=[FieldCondition(VERSION, match=MatchValue(removal.keep_version))])
+        return Filter(must=wanted)
+    return Filter(must=wanted, must_not=[FieldCondition(VERSION, match=MatchValue(removal.keep_version))])

@@ -10,7 +10,7 @@ import msgspec
 
 from penstock.core.errors import DataDamaged, Setup
 
-FORMAT = 2
+FORMAT = 3
 """Raised when older programs could no longer read what newer ones write."""
 
 NAME = "manifest.json"

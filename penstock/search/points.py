@@ -11,7 +11,17 @@ from qdrant_edge import Point
 
 from penstock.core.errors import DataDamaged
 from penstock.core.types import Entry, Hit, Vector
-from penstock.search.filters import FILE, GROUPS, TOKENS, WRITE, attribute_token, group_tokens, numbers
+from penstock.search.filters import (
+    FILE,
+    FILE_KEY,
+    GROUPS,
+    TOKENS,
+    WRITE,
+    attribute_token,
+    group_tokens,
+    key_of,
+    numbers,
+)
 from penstock.search.proof import checksum, sketch_of
 from penstock.search.words import Words
 
@@ -25,7 +35,7 @@ VERSION = "v"
 """Payload field with the entry's version, for removals that keep one."""
 
 EMBEDDED = "h"
-"""Payload field with the hash of what the encoder read, to find a vector that is there already."""
+"""Payload field with the key of what the encoder read, to find a vector that is there already."""
 
 CHECK = "c"
 """Payload field with the checksum of `ENTRY`."""
@@ -54,8 +64,9 @@ def point_of(entry: Entry, vector: Vector, *, place: UUID, write: int, words: Wo
     payload: dict[str, Any] = {
         ENTRY: text,
         CHECK: checksum(text),
-        EMBEDDED: entry.embedded,
+        EMBEDDED: key_of(entry.embedded),
         FILE: entry.file_id,
+        FILE_KEY: key_of(entry.file_id),
         VERSION: entry.version,
         WRITE: write,
         TOKENS: [attribute_token(key, value) for key, value in entry.attributes.items()],

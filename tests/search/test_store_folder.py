@@ -95,7 +95,7 @@ def test_a_store_of_a_newer_program_is_refused_as_such(tmp_path):
 DAMAGES = {
     "manifest cut": lambda vs: truncate(vs / "manifest.json", 10),
     "manifest not json": lambda vs: (vs / "manifest.json").write_bytes(b"\xff\x00"),
-    "manifest of another shape": lambda vs: (vs / "manifest.json").write_bytes(b'{"format": 2, "model": 3}'),
+    "manifest of another shape": lambda vs: (vs / "manifest.json").write_bytes(b'{"format": 3, "model": 3}'),
     "manifest missing": lambda vs: (vs / "manifest.json").unlink(),
     "segment missing": lambda vs: shutil.rmtree(vs / "live"),
     "shard configuration cut": lambda vs: truncate(vs / "live" / "edge_config.json", 10),
