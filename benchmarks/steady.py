@@ -79,7 +79,8 @@ class Watch:
             done = int(connection.execute(query).fetchone()[0])
             status = Path(f"/proc/{self._pid}/status").read_text(encoding="ascii")
             fields = dict(line.split(":", 1) for line in status.splitlines())
-            self.samples.append((done, _kib(fields["RssAnon"]), _kib(fields["VmRSS"])))
+            if "RssAnon" in fields:  # a process that has ended and is not waited for yet has no memory
+                self.samples.append((done, _kib(fields["RssAnon"]), _kib(fields["VmRSS"])))
             return done
         return self.samples[-1][0] if self.samples else 0
 
@@ -93,6 +94,7 @@ class Watch:
             result[name] = [round(value, 1) for value in tenths]
             if len(tenths) == 10:
                 result[f"{name}_last_to_second"] = round(tenths[9] / tenths[1], 3)
+                result[f"{name}_bytes_a_document"] = round((tenths[9] - tenths[1]) * 2**20 / (0.8 * count))
         return result
 
 
