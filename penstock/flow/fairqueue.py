@@ -47,10 +47,10 @@ class Ring(Generic[W]):
     def __init__(self, *, quantum: float = 1.0) -> None:
         self._quantum = quantum
         self._turns: OrderedDict[str, _Turn[W]] = OrderedDict()
-        self._size = 0
+        self.size = 0
 
     def __len__(self) -> int:
-        return self._size
+        return self.size
 
     def __iter__(self) -> Iterator[W]:
         for turn in self._turns.values():
@@ -70,7 +70,7 @@ class Ring(Generic[W]):
         if turn is None:
             turn = self._turns[ticket.tenant] = _Turn()
         turn.tickets[ticket] = None
-        self._size += 1
+        self.size += 1
 
     def remove(self, ticket: W) -> bool:
         """Take out a ticket that will not be served; False when it is not here."""
@@ -78,7 +78,7 @@ class Ring(Generic[W]):
         if turn is None or ticket not in turn.tickets:
             return False
         del turn.tickets[ticket]
-        self._size -= 1
+        self.size -= 1
         if not turn.tickets:
             del self._turns[ticket.tenant]
         return True
@@ -112,9 +112,11 @@ class FairQueue(Generic[W]):
 
     def __init__(self) -> None:
         self.rings: dict[Priority, Ring[W]] = {priority: Ring() for priority in URGENCY}
+        self._all = tuple(self.rings.values())
 
     def __len__(self) -> int:
-        return sum(len(ring) for ring in self.rings.values())
+        first, second, third = self._all
+        return first.size + second.size + third.size
 
     def __iter__(self) -> Iterator[W]:
         for ring in self.rings.values():

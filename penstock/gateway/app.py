@@ -18,6 +18,7 @@ from penstock.flow.pressure import Pressure
 from penstock.flow.ratelimit.local import LocalLimiter
 from penstock.flow.ratelimit.quota import RateLimiter
 from penstock.gateway.auth import Authenticator, Loopback
+from penstock.gateway.deadlines import Deadlines
 from penstock.gateway.directory import FileLedger, StoreCatalog
 from penstock.gateway.doors import make_doors
 from penstock.gateway.endpoint import Endpoint
@@ -108,7 +109,15 @@ def create_app(
     who = authenticator or Loopback()
     quotas = Quotas(settings=settings.limits, limiter=limiter or LocalLimiter())
     streams = Streams(heartbeat_s=settings.server.heartbeat_s)
-    make = partial(Endpoint, authenticator=who, settings=settings.server, doors=doors, quotas=quotas, streams=streams)
+    make = partial(
+        Endpoint,
+        authenticator=who,
+        settings=settings.server,
+        doors=doors,
+        quotas=quotas,
+        streams=streams,
+        deadlines=Deadlines(),
+    )
     return _served([make(operation=each) for each in operations], metrics)
 
 

@@ -13,6 +13,7 @@ from penstock.core.context import MONOTONIC, Context
 from penstock.core.errors import Forbidden, InvalidRequest, Unauthenticated, UnsupportedParameter
 from penstock.core.types import Principal
 from penstock.gateway.auth import Authenticator
+from penstock.gateway.deadlines import Deadlines
 from penstock.gateway.doors import Doors
 from penstock.gateway.operation import Call, Operation
 from penstock.gateway.presence import Presence
@@ -40,11 +41,13 @@ class Endpoint:
         doors: Doors,
         quotas: Quotas,
         streams: Streams,
+        deadlines: Deadlines,
     ) -> None:
         self.operation = operation
         self._authenticator = authenticator
         self._settings = settings
         self._streams = streams
+        self._deadlines = deadlines
         self._door = doors.named(operation.door)
         self._lists = _lists_of(operation.query)
         self._quotas = quotas if operation.path.startswith("/v1/") else None
@@ -55,7 +58,9 @@ class Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         principal = self._principal(scope)
         visit = Visit()
-        bill = None if self._quotas is None else await self._quotas.enter(principal, scope, self.operation)
+        bill = None
+        if self._quotas is not None and self._quotas.limits(principal):
+            bill = await self._quotas.enter(principal, scope, self.operation)
         if bill is None:
             await self._admitted(principal, scope, receive, send, None, visit)
             return
@@ -90,7 +95,7 @@ class Endpoint:
             assert isinstance(reply, Reply), "what streams ends with its caller"
             await reply.send(send)
             return
-        with Presence(scope=scope, receive=receive, timeout_s=timeout_s) as presence:
+        with Presence(scope=scope, receive=receive, timeout_s=timeout_s, deadlines=self._deadlines) as presence:
             if self._door is None:
                 await self._serve(call, send, presence, bill)
             else:

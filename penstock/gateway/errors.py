@@ -8,9 +8,10 @@ import math
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.core.errors import Overloaded, PenstockError, Setup
+from penstock.gateway.observe import BEGUN
 from penstock.gateway.reply import Headers, Reply
 from penstock.gateway.wire.base import ErrorBody, ErrorResponse
 
@@ -99,7 +100,7 @@ def _routing(error: HTTPException) -> Reply:
 
 
 class Translated:
-    """Answers with the error's shape whatever is raised below, as long as no answer has begun."""
+    """Answers with the error's shape whatever is raised below, as long as no answer has begun: `BEGUN` in the scope."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -108,15 +109,8 @@ class Translated:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = False
-
-        def noticing(message: Message):  # type: ignore[no-untyped-def]  # noqa: ANN202 - the awaitable of `send`, unwrapped
-            nonlocal began
-            began = True
-            return send(message)
-
         try:
-            await self._app(scope, receive, noticing)
+            await self._app(scope, receive, send)
         except ClientGone:
             scope["client_gone"] = True
             if not began:
@@ -125,10 +119,10 @@ class Translated:
                 await reply(408, GONE).send(send)
         except asyncio.CancelledError:
             # Only a server that stops cancels requests as a whole. Whoever has heard nothing yet may ask elsewhere.
-            if began:
+            if BEGUN in scope:
                 raise
             await reply_to(Overloaded("The server is stopping. Ask again."), scope["request_id"]).send(send)
         except Exception as error:
-            if began:
+            if BEGUN in scope:
                 raise  # the server closes the connection: a broken answer must not look whole
             await reply_to(error, scope["request_id"]).send(send)

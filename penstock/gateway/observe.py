@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import time
 from collections.abc import Awaitable
 
@@ -12,6 +12,8 @@ from penstock.telemetry.metrics import Metrics
 
 EXTRA_HEADERS = "extra_headers"
 """Where in a request's scope lie the headers that its answer will have, whatever it becomes."""
+BEGUN = "answer_begun"
+"""Set in the scope once an answer has begun: it can no longer become another."""
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 CLIENT_GONE = 499
 
@@ -22,12 +24,13 @@ class Observed:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._random = random.Random()  # noqa: S311 - ids are names, not secrets; asking the system costs more
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = f"req_{os.urandom(16).hex()}"
+        request_id = f"req_{self._random.getrandbits(128):032x}"
         scope["request_id"] = request_id
         status = 500
 
@@ -35,6 +38,7 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                scope[BEGUN] = True
                 extra = scope.get(EXTRA_HEADERS, ())
                 message["headers"] = [*message["headers"], *extra, NOSNIFF, (b"x-request-id", request_id.encode())]
             return send(message)

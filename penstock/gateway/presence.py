@@ -10,6 +10,7 @@ from typing import Literal, Protocol, Self
 from starlette.types import Receive, Scope
 
 from penstock.core.errors import DeadlineExceeded
+from penstock.gateway.deadlines import Deadlines
 from penstock.gateway.errors import ClientGone
 from penstock.gateway.protocol import EXTENSION
 
@@ -35,11 +36,24 @@ class Presence:
     there for the departure.
     """
 
-    __slots__ = ("_connection", "_loop", "_patience", "_receive", "_task", "_timeout_s", "_timer", "_watcher", "ended")
+    __slots__ = (
+        "_connection",
+        "_deadlines",
+        "_loop",
+        "_patience",
+        "_receive",
+        "_step",
+        "_task",
+        "_timeout_s",
+        "_watcher",
+        "ended",
+    )
 
-    def __init__(self, *, scope: Scope, receive: Receive, timeout_s: float) -> None:
+    def __init__(self, *, scope: Scope, receive: Receive, timeout_s: float, deadlines: Deadlines | None = None) -> None:
+        """`deadlines` is one for all requests of a loop."""
         self._connection: Connection | None = scope.get("extensions", {}).get(EXTENSION)
         self._receive = receive
+        self._deadlines = deadlines or Deadlines()
         self._timeout_s = timeout_s
         self._patience: asyncio.TimerHandle | None = None
         self._watcher: asyncio.Task[None] | None = None
@@ -58,13 +72,13 @@ class Presence:
             raise ClientGone
         else:
             self._connection.on_departure = self._leave
-        self._timer = loop.call_later(self._timeout_s, self._end, "late")
+        self._step = self._deadlines.add(self, self._timeout_s, loop)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._timer.cancel()
+        self._deadlines.discard(self, self._step)
         if self._connection is not None:
             self._connection.on_departure = None
         if self._patience is not None:
@@ -86,6 +100,10 @@ class Presence:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self._end("gone")
+
+    def late(self) -> None:
+        """The deadline has passed."""
+        self._end("late")
 
     def _leave(self) -> None:
         self._end("gone")

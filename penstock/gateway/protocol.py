@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, with the deadlines that it lacks, and without the writes that it need not make.
+"""uvicorn's HTTP protocol, with the deadlines that it lacks, and without the work that it need not do.
 
 A request's head must arrive in time and stay small; who is sent to must read; a peer that has vanished is found out.
 """
@@ -6,61 +6,28 @@ A request's head must arrive in time and stay small; who is sent to must read; a
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from penstock.gateway.exchange import EXCHANGE, Exchange
 
 MAX_HEAD_BYTES = 64 * 1024
 LINGER_S = 2.0
 """How long a connection may go on sending a body that was refused already."""
 UNSENT_BYTES = 128 * 1024
 """More than this the kernel does not take for somebody who does not read; it would take megabytes."""
+CLOCK_STEP_S = 0.001
+"""Timers may ring so much early."""
+ASGI = {"version": "3.0", "spec_version": "2.3"}
 EXTENSION = "penstock.connection"
 """Where the scope of a request has the connection that it came over."""
-
-
-class OneWrite:
-    """A transport that sends an answer's head together with what follows it: each write is a system call."""
-
-    __slots__ = ("_head", "_transport")
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head = b""
-
-    def write(self, data: bytes) -> None:
-        if self._head:
-            data, self._head = self._head + data, b""
-        elif data.startswith(b"HTTP/1.1 ") and data.endswith(b"\r\n\r\n") and not data.startswith(b"HTTP/1.1 1"):
-            self._head = data
-            return
-        self._transport.write(data)
-
-    def flush(self) -> None:
-        """Send a head that nothing follows."""
-        if self._head:
-            self.write(b"")
-
-    def close(self) -> None:
-        self.flush()
-        self._transport.close()
-
-    def abort(self) -> None:
-        self._transport.abort()
-
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
-    def pause_reading(self) -> None:
-        self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._transport.resume_reading()
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._transport.get_extra_info(name, default)
 
 
 def patient_protocol(
@@ -94,6 +61,7 @@ class PatientProtocol(HttpToolsProtocol):
         self._in_head = False
         self._in_message = False
         self._head_bytes = 0
+        self._resting_since_s = math.inf
         self.on_departure: Callable[[], None] | None = None
         """Called once when the client has gone, for the request that is being answered."""
 
@@ -103,12 +71,15 @@ class PatientProtocol(HttpToolsProtocol):
         return self.transport.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(OneWrite(transport))  # type: ignore[arg-type] # all of a transport that uvicorn uses
+        super().connection_made(transport)  # type: ignore[arg-type] # uvloop's is one in all but name
         set_up_socket(transport, silent_peer_s=self._silent_peer_s)
         self._arm(self._header_timeout_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
         self.resume_writing()
         super().connection_lost(exc)
         if self.on_departure is not None:
@@ -125,26 +96,90 @@ class PatientProtocol(HttpToolsProtocol):
                 self._arm(self._header_timeout_s)
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["extensions"] = {EXTENSION: self}  # type: ignore[dict-item] # one of ours
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
         self._in_head = self._in_message = True
         self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
+        """uvicorn's, without what is switched off: web sockets, prefixes of paths, a limit of connections."""
         self._in_head = False
         self._disarm()
-        super().on_headers_complete()
+        parser = self.parser
+        version = parser.get_http_version()
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        extensions: dict[str, Any] = {EXTENSION: self}
+        self.scope = {  # type: ignore[assignment] # with extensions of ours
+            "type": "http",
+            "asgi": ASGI,
+            "http_version": version,
+            "method": parser.get_method().decode("ascii"),
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "root_path": "",
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": url.path,
+            "query_string": url.query or b"",
+            "headers": self.headers,
+            "extensions": extensions,
+        }
+        before = self.cycle
+        exchange = Exchange(
+            self, message_event=asyncio.Event(), keep_alive=version != "1.0" and parser.should_keep_alive()
+        )
+        self.cycle = extensions[EXCHANGE] = exchange
+        if before is None or before.response_complete:
+            self._start_asgi_task(exchange, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))
+
+    def on_body(self, body: bytes) -> None:
+        exchange = self.cycle
+        if exchange.response_complete:
+            return
+        exchange.body += body
+        if len(exchange.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        exchange.message_event.set()
 
     def on_message_complete(self) -> None:
         self._in_message = False
-        super().on_message_complete()
+        exchange = self.cycle
+        if not exchange.response_complete:
+            exchange.more_body = False
+            exchange.message_event.set()
 
     def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
         if not self.transport.is_closing():
-            self.transport.flush()  # type: ignore[attr-defined] # OneWrite
-        super().on_response_complete()
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
+            else:
+                self._rest()
         if self._in_message:
             self._arm(LINGER_S)
+
+    def _rest(self) -> None:
+        """Nothing is being answered. One timer sees to a connection's rests; each would cost as much as a stage."""
+        self._resting_since_s = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self._look_at_rest)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._resting_since_s = math.inf
+
+    def _look_at_rest(self) -> None:
+        left_s = self._resting_since_s + self.timeout_keep_alive - self.loop.time()
+        if left_s <= CLOCK_STEP_S:
+            self.timeout_keep_alive_task = None
+            self.timeout_keep_alive_handler()
+            return
+        self.timeout_keep_alive_task = self.loop.call_later(min(left_s, self.timeout_keep_alive), self._look_at_rest)
 
     def pause_writing(self) -> None:
         super().pause_writing()

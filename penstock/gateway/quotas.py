@@ -12,13 +12,14 @@ from starlette.types import Scope
 
 from penstock.config import LimitSettings
 from penstock.core.errors import RateLimited
-from penstock.core.types import Principal
+from penstock.core.types import Allowance, Principal
 from penstock.flow.ratelimit.headers import headers_of
 from penstock.flow.ratelimit.quota import Charge, Quota, RateLimiter
 from penstock.gateway.observe import EXTRA_HEADERS
 from penstock.gateway.operation import Operation
 
 BYTES_A_TOKEN = 4
+UNLIMITED = Allowance()
 REMEMBERED = 10_000
 
 
@@ -28,7 +29,21 @@ class Quotas:
     def __init__(self, *, settings: LimitSettings, limiter: RateLimiter) -> None:
         self._settings = settings
         self._limiter = limiter
+        self._all_limited = any(
+            (
+                settings.requests_per_minute,
+                settings.tokens_per_minute,
+                settings.streams,
+                settings.key_requests_per_minute,
+                settings.key_tokens_per_minute,
+                settings.key_streams,
+            )
+        )
         self._charges: dict[Principal, Sequence[Charge]] = {}
+
+    def limits(self, principal: Principal) -> bool:
+        """Whether anything is limited for this caller."""
+        return self._all_limited or principal.allowance != UNLIMITED
 
     async def enter(self, principal: Principal, scope: Scope, operation: Operation) -> Bill | None:
         """Charge the request; None where nothing is limited. Raises RateLimited."""

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope
 
 from penstock.core.errors import InvalidRequest, TooLarge, UnsupportedParameter
 from penstock.gateway.errors import ClientGone
+from penstock.gateway.exchange import EXCHANGE, Exchange
 
 T = TypeVar("T")
 
@@ -38,10 +39,10 @@ async def read_json_body(scope: Scope, receive: Receive, *, max_bytes: int, time
     said_bytes = _check_head(scope)
     if said_bytes > max_bytes:
         raise _too_large(max_bytes)
-    message = await _next(receive, timeout_s)
-    body: bytes = message.get("body", b"")
-    if message.get("more_body", False):
-        body = await _rest(body, receive, max_bytes, timeout_s)
+    exchange: Exchange | None = scope.get("extensions", {}).get(EXCHANGE)
+    body = None if exchange is None else exchange.whole_body()
+    if body is None:
+        body = await _waited_for(receive, max_bytes, timeout_s)
     if len(body) > max_bytes:
         raise _too_large(max_bytes)
     return body
@@ -78,6 +79,14 @@ def _check_head(scope: Scope) -> int:
     if media_type != b"application/json" and media_type.partition(b";")[0].strip().lower() != b"application/json":
         raise WrongMediaType("Send JSON, with the header 'Content-Type: application/json'.")
     return said_bytes
+
+
+async def _waited_for(receive: Receive, max_bytes: int, timeout_s: float) -> bytes:
+    message = await _next(receive, timeout_s)
+    body: bytes = message.get("body", b"")
+    if message.get("more_body", False):
+        return await _rest(body, receive, max_bytes, timeout_s)
+    return body
 
 
 async def _rest(body: bytes, receive: Receive, max_bytes: int, timeout_s: float) -> bytes:

@@ -1,0 +1,111 @@
+"""One request and its answer on uvicorn's connection, at a fraction of the price of uvicorn's own.
+
+An answer's head waits for what follows it, because each write is a system call, and is checked as a whole instead of
+line by line. A body that arrived together with its head is had without waiting.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+if TYPE_CHECKING:
+    from penstock.gateway.protocol import PatientProtocol
+
+EXCHANGE = "penstock.exchange"
+"""Where the scope's extensions have it."""
+CONTROLS = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])
+"""None of them may be in a head, except for the ends of its lines: whoever smuggled one in could write headers."""
+BODILESS = (204, 304)
+
+
+class Exchange(RequestResponseCycle):
+    """See the head of this file. `send` and `receive` are ASGI's."""
+
+    def __init__(self, protocol: PatientProtocol, *, message_event: Any, keep_alive: bool) -> None:
+        super().__init__(
+            protocol.scope,
+            protocol.transport,
+            protocol.flow,
+            protocol.logger,
+            protocol.access_logger,
+            protocol.access_log,
+            protocol.server_state.default_headers,
+            message_event,
+            protocol.expect_100_continue,
+            keep_alive,
+            protocol.on_response_complete,
+        )
+        self._head = b""
+
+    def whole_body(self) -> bytes | None:
+        """The request's body, if all of it is here; it is taken then. None: ask `receive`."""
+        if self.more_body or self.disconnected or self.response_complete:
+            return None
+        body = bytes(self.body)
+        self.body = bytearray()
+        self.message_event.clear()
+        return body
+
+    async def send(self, message: Any) -> None:
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if not self.response_started:
+            assert message["type"] == "http.response.start", "an answer begins with its head"
+            self.response_started = True
+            self.waiting_for_100_continue = False
+            self._head = self._head_of(message["status"], message["headers"])
+            return
+        assert message["type"] == "http.response.body", "after the head comes the body"
+        assert not self.response_complete, "an answer ends once"
+        head, self._head = self._head, b""
+        body: bytes = message.get("body", b"")
+        is_last = not message.get("more_body", False)
+        if self.scope["method"] == "HEAD":
+            self.expected_content_length = 0
+            body = b""
+        elif self.chunked_encoding:
+            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            if is_last:
+                body += b"0\r\n\r\n"
+        else:
+            self.expected_content_length -= len(body)
+        if self.expected_content_length < 0 or (is_last and self.expected_content_length):
+            raise RuntimeError("The body is not as long as its head says.")
+        if head or body:
+            self.transport.write(head + body)
+        if is_last:
+            self.response_complete = True
+            self.message_event.set()
+            if not self.keep_alive:
+                self.transport.close()
+            self.on_response()
+
+    def _head_of(self, status: int, headers: Any) -> bytes:
+        content = [STATUS_LINE[status]]
+        if self.default_headers:
+            headers = [*self.default_headers, *headers]
+        lines = len(headers) + 2
+        for name, value in headers:
+            if name == b"content-length":
+                self.expected_content_length = int(value)
+                self.chunked_encoding = False
+            elif name == b"connection" and b"close" in value.lower():
+                self.keep_alive = False
+            content += (name, b": ", value, b"\r\n")
+        if not self.keep_alive:
+            content.append(b"connection: close\r\n")
+            lines += 1
+        if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in BODILESS:
+            self.chunked_encoding = True
+            content.append(b"transfer-encoding: chunked\r\n")
+            lines += 1
+        content.append(b"\r\n")
+        head = b"".join(content)
+        if len(head) - len(head.translate(None, CONTROLS)) != 2 * lines:
+            self.response_started = False
+            raise RuntimeError("A header has a control character in it.")
+        return head
