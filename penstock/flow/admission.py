@@ -231,7 +231,9 @@ class Admission:
 
     def has_room(self, priority: Priority) -> bool:
         """Whether one of `priority` would come in at once."""
-        return self._in_flight < self._places(priority) and not self._is_outranked(priority)
+        if self._in_flight >= self._places(priority):
+            return False
+        return not len(self._queue) or not self._is_outranked(priority)
 
     def check(self, tenant: str, priority: Priority, *, deadline_s: float) -> None:
         """Raise what `admit` would raise now: to refuse somebody before his request has been read."""
@@ -255,6 +257,8 @@ class Admission:
     def _places(self, priority: Priority) -> int:
         """How many may be inside for one of `priority` to come in too. At least one, or it would never run."""
         limit = self.limit.value
+        if priority == "interactive":
+            return limit or 1
         return max(1, limit - math.ceil(limit * self._reserves[priority]))
 
     def _is_outranked(self, priority: Priority) -> bool:

@@ -61,28 +61,28 @@ class Exchange(RequestResponseCycle):
             return
         assert message["type"] == "http.response.body", "after the head comes the body"
         assert not self.response_complete, "an answer ends once"
-        head, self._head = self._head, b""
-        body: bytes = message.get("body", b"")
         is_last = not message.get("more_body", False)
-        if self.scope["method"] == "HEAD":
-            self.expected_content_length = 0
-            body = b""
-        elif self.chunked_encoding:
-            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            if is_last:
-                body += b"0\r\n\r\n"
-        else:
-            self.expected_content_length -= len(body)
-        if self.expected_content_length < 0 or (is_last and self.expected_content_length):
-            raise RuntimeError("The body is not as long as its head says.")
-        if head or body:
-            self.transport.write(head + body)
+        head, self._head = self._head, b""
+        data = head + self._written(message.get("body", b""), is_last=is_last)
+        if data:
+            self.transport.write(data)
         if is_last:
             self.response_complete = True
             self.message_event.set()
             if not self.keep_alive:
                 self.transport.close()
             self.on_response()
+
+    def _written(self, body: bytes, *, is_last: bool) -> bytes:
+        if self.scope["method"] == "HEAD":
+            return b""
+        if self.chunked_encoding:
+            chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            return chunk + b"0\r\n\r\n" if is_last else chunk
+        self.expected_content_length -= len(body)
+        if self.expected_content_length < 0 or (is_last and self.expected_content_length):
+            raise RuntimeError("The body is not as long as its head says.")
+        return body
 
     def _head_of(self, status: int, headers: Any) -> bytes:
         content = [STATUS_LINE[status]]

@@ -57,4 +57,4 @@ class Observed:
 
     def _count(self, route: str, status: int, took_s: float) -> None:
         self._metrics.requests.add(route, str(status))
-        self._metrics.request_seconds.labels(route).observe(took_s)
+        self._metrics.request_seconds.observe(route, took_s)

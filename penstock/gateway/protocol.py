@@ -71,7 +71,7 @@ class PatientProtocol(HttpToolsProtocol):
         return self.transport.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)  # type: ignore[arg-type] # uvloop's is one in all but name
+        super().connection_made(transport)  # type: ignore[arg-type]
         set_up_socket(transport, silent_peer_s=self._silent_peer_s)
         self._arm(self._header_timeout_s)
 
@@ -111,7 +111,7 @@ class PatientProtocol(HttpToolsProtocol):
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
         extensions: dict[str, Any] = {EXTENSION: self}
-        self.scope = {  # type: ignore[assignment] # with extensions of ours
+        scope: dict[str, Any] = {
             "type": "http",
             "asgi": ASGI,
             "http_version": version,
@@ -126,6 +126,7 @@ class PatientProtocol(HttpToolsProtocol):
             "headers": self.headers,
             "extensions": extensions,
         }
+        self.scope = scope  # type: ignore[assignment] # with extensions of ours
         before = self.cycle
         exchange = Exchange(
             self, message_event=asyncio.Event(), keep_alive=version != "1.0" and parser.should_keep_alive()

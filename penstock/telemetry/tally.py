@@ -61,6 +61,11 @@ class Distributions(Collector):
             known = self._known[value] = Distribution(self._bounds)
         return known
 
+    def observe(self, label: str, value: float) -> None:
+        known = self._known.get(label) or self.labels(label)
+        known.counts[bisect_left(self._bounds, value)] += 1
+        known.total += value
+
     def collect(self) -> Iterator[HistogramMetricFamily]:
         family = HistogramMetricFamily(self._name, self._about, labels=[self._label])
         bounds = [str(float(bound)) for bound in self._bounds] + ["+Inf"]
