@@ -72,7 +72,7 @@ class Endpoint:
     async def _admitted(
         self, principal: Principal, scope: Scope, receive: Receive, send: Send, bill: Bill | None, visit: Visit
     ) -> None:
-        if self._door is not None:
+        if self._door is not None and not self._door.has_room(principal.priority):
             # Whoever would be refused costs no more than his head: his body is neither awaited nor read.
             self._door.check(principal.tenant, principal.priority, deadline_s=self._deadline_s(scope))
         query = self._query(scope["query_string"])

@@ -6,6 +6,7 @@ line by line. A body that arrived together with its head is had without waiting.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -13,8 +14,6 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 if TYPE_CHECKING:
     from penstock.gateway.protocol import PatientProtocol
 
-EXCHANGE = "penstock.exchange"
-"""Where the scope's extensions have it."""
 CONTROLS = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])
 """None of them may be in a head, except for the ends of its lines: whoever smuggled one in could write headers."""
 BODILESS = (204, 304)
@@ -38,6 +37,18 @@ class Exchange(RequestResponseCycle):
             protocol.on_response_complete,
         )
         self._head = b""
+        self._tasks = protocol.tasks
+        self.task: asyncio.Task[None] | None = None
+        """What answers; the server's while it runs."""
+
+    async def run_asgi(self, app: Any) -> None:
+        """uvicorn's, which leaves the server's tasks by itself: a callback for that would cost a turn of the loop."""
+        try:
+            await super().run_asgi(app)
+        finally:
+            if self.task is not None:
+                self._tasks.discard(self.task)
+                self.task = None
 
     def whole_body(self) -> bytes | None:
         """The request's body, if all of it is here; it is taken then. None: ask `receive`."""

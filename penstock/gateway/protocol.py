@@ -13,10 +13,11 @@ from typing import Any
 from urllib.parse import unquote
 
 import httptools
+from starlette.types import Scope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from penstock.gateway.exchange import EXCHANGE, Exchange
+from penstock.gateway.exchange import Exchange
 
 MAX_HEAD_BYTES = 64 * 1024
 LINGER_S = 2.0
@@ -70,6 +71,16 @@ class PatientProtocol(HttpToolsProtocol):
         """Whether the client has left already."""
         return self.transport.is_closing()
 
+    def whole_body(self, scope: Scope) -> bytes | None:
+        """The body of the request with this scope, if all of it is here; it is taken then. None: ask `receive`."""
+        exchange: Exchange = self.cycle  # type: ignore[assignment] # the only kind that we make
+        return exchange.whole_body() if exchange.scope is scope else None
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        task = self.loop.create_task(cycle.run_asgi(app))
+        cycle.task = task  # type: ignore[attr-defined] # Exchange
+        self.tasks.add(task)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
         set_up_socket(transport, silent_peer_s=self._silent_peer_s)
@@ -110,7 +121,6 @@ class PatientProtocol(HttpToolsProtocol):
         version = parser.get_http_version()
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
-        extensions: dict[str, Any] = {EXTENSION: self}
         scope: dict[str, Any] = {
             "type": "http",
             "asgi": ASGI,
@@ -124,14 +134,14 @@ class PatientProtocol(HttpToolsProtocol):
             "raw_path": url.path,
             "query_string": url.query or b"",
             "headers": self.headers,
-            "extensions": extensions,
+            "extensions": {EXTENSION: self},
         }
         self.scope = scope  # type: ignore[assignment] # with extensions of ours
         before = self.cycle
         exchange = Exchange(
             self, message_event=asyncio.Event(), keep_alive=version != "1.0" and parser.should_keep_alive()
         )
-        self.cycle = extensions[EXCHANGE] = exchange
+        self.cycle = exchange
         if before is None or before.response_complete:
             self._start_asgi_task(exchange, self.app)
         else:

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope
 
 from penstock.core.errors import InvalidRequest, TooLarge, UnsupportedParameter
 from penstock.gateway.errors import ClientGone
-from penstock.gateway.exchange import EXCHANGE, Exchange
+from penstock.gateway.protocol import EXTENSION, PatientProtocol
 
 T = TypeVar("T")
 
@@ -39,8 +39,8 @@ async def read_json_body(scope: Scope, receive: Receive, *, max_bytes: int, time
     said_bytes = _check_head(scope)
     if said_bytes > max_bytes:
         raise _too_large(max_bytes)
-    exchange: Exchange | None = scope.get("extensions", {}).get(EXCHANGE)
-    body = None if exchange is None else exchange.whole_body()
+    ours: PatientProtocol | None = scope.get("extensions", {}).get(EXTENSION)
+    body = None if ours is None else ours.whole_body(scope)
     if body is None:
         body = await _waited_for(receive, max_bytes, timeout_s)
     if len(body) > max_bytes:

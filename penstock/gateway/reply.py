@@ -29,8 +29,11 @@ class Reply:
 
     async def send(self, send: Send) -> None:
         """As JSON, unless its headers say otherwise."""
-        headers = [(b"content-length", str(len(self.body)).encode()), *self.headers]
-        if not any(name == b"content-type" for name, _ in self.headers):
+        headers = [(b"content-length", b"%d" % len(self.body)), *self.headers]
+        for name, _ in self.headers:
+            if name == b"content-type":
+                break
+        else:
             headers += (JSON, NO_STORE)
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})

@@ -196,10 +196,12 @@ def report(answers: Sequence[tuple[Found, Timings]]) -> Headers:
     stages: dict[str, float] = {}
     missing: list[str] = []
     for found, timings in answers:
-        missing += [*found.missing, *found.degraded]
+        missing += found.missing
+        missing += found.degraded
         for name, seconds in timings.seconds.items():
-            stages[name] = max(stages.get(name, 0.0), seconds)
-    timing = ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in stages.items())
+            if seconds > stages.get(name, -1.0):
+                stages[name] = seconds
+    timing = ", ".join([f"{name};dur={seconds * 1000:.3f}" for name, seconds in stages.items()])
     headers: Headers = ((b"server-timing", timing.encode()),)
     if missing:
         headers += ((b"x-penstock-degraded", "; ".join(sorted(set(missing))).encode("ascii", "replace")),)
