@@ -113,7 +113,7 @@ class Translated:
             await self._app(scope, receive, send)
         except ClientGone:
             scope["client_gone"] = True
-            if not began:
+            if BEGUN not in scope:
                 # Nobody hears it: it tells the HTTP server that the request is over. Without it, where the connection
                 # is closing and not yet closed, the server would take the silence for a fault of ours.
                 await reply(408, GONE).send(send)
