@@ -33,7 +33,11 @@ _MAX_RETRY_AFTER_S = 60
 
 
 class Permit:
-    """A place inside, as a context manager. It is given back when the block ends, and once only."""
+    """A place inside, as a context manager. It is given back when the block ends, and once only.
+
+    `async with permit` is the same as `if not permit.comes_in(): await permit.wait()` and then `with permit`, which
+    costs somebody who need not wait a third of it.
+    """
 
     __slots__ = (
         "_admission",
@@ -68,18 +72,27 @@ class Permit:
     def is_held(self) -> bool:
         return self._state == "held"
 
-    async def __aenter__(self) -> Self:
-        """Come in. Raises Overloaded, RateLimited or DeadlineExceeded, and then nothing is held."""
+    def comes_in(self) -> bool:
+        """Take a place, or one in the queue (False): then `wait`. Nothing may be awaited before `with` or `wait`.
+
+        Raises Overloaded, RateLimited or DeadlineExceeded, and then nothing is held.
+        """
         if self._state != "new":
             raise RuntimeError("A permit is used once; ask for another with admit().")
-        admission = self._admission
-        now_s = admission.clock.now_s()
-        if admission.comes_in(self, now_s):
+        now_s = self._admission.clock.now_s()
+        if self._admission.comes_in(self, now_s):
             self.hold(now_s)
-            return self
-        self.future = asyncio.get_running_loop().create_future()
+            return True
+        loop = asyncio.get_running_loop()
+        self.future = loop.create_future()
         self._state = "waiting"
-        self._timer = asyncio.get_running_loop().call_later(max(0.0, self.latest_s - now_s), admission.expire, self)
+        self._timer = loop.call_later(max(0.0, self.latest_s - now_s), self._admission.expire, self)
+        return False
+
+    async def wait(self) -> None:
+        """For one's turn, in the queue. Raises as `comes_in` does."""
+        assert self.future is not None, "who waits stands in the queue"
+        assert self._timer is not None, "and not for ever"
         try:
             await self.future
         except BaseException:
@@ -88,6 +101,18 @@ class Permit:
         finally:
             self._timer.cancel()
             self.future = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.give_back(error)
+
+    async def __aenter__(self) -> Self:
+        if not self.comes_in():
+            await self.wait()
         return self
 
     async def __aexit__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
@@ -18,7 +19,7 @@ from penstock.gateway.doors import Doors
 from penstock.gateway.operation import Call, Operation
 from penstock.gateway.presence import Presence
 from penstock.gateway.quotas import Bill, Quotas
-from penstock.gateway.receive import converted, decoded, read_json_body
+from penstock.gateway.receive import converted, decoded, json_body_at_hand, json_body_to_come
 from penstock.gateway.reply import Events, Reply
 from penstock.gateway.streams import Streams
 from penstock.gateway.visit import Visit
@@ -55,19 +56,20 @@ class Endpoint:
             msgspec.json.Decoder(operation.body) if operation.body else None
         )
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         principal = self._principal(scope)
+        if self._quotas is None or not self._quotas.limits(principal):
+            return self._admitted(principal, scope, receive, send, None, Visit())
+        return self._charged(principal, scope, receive, send, self._quotas)
+
+    async def _charged(self, principal: Principal, scope: Scope, receive: Receive, send: Send, quotas: Quotas) -> None:
+        bill = await quotas.enter(principal, scope, self.operation)
         visit = Visit()
-        bill = None
-        if self._quotas is not None and self._quotas.limits(principal):
-            bill = await self._quotas.enter(principal, scope, self.operation)
-        if bill is None:
-            await self._admitted(principal, scope, receive, send, None, visit)
-            return
         try:
             await self._admitted(principal, scope, receive, send, bill, visit)
         finally:
-            await bill.settle(visit.tokens)
+            if bill is not None:
+                await bill.settle(visit.tokens)
 
     async def _admitted(
         self, principal: Principal, scope: Scope, receive: Receive, send: Send, bill: Bill | None, visit: Visit
@@ -78,9 +80,10 @@ class Endpoint:
         query = self._query(scope["query_string"])
         body: Any = None
         if self._decoder is not None:
-            raw = await read_json_body(
-                scope, receive, max_bytes=self._settings.max_body_bytes, timeout_s=self._settings.body_timeout_s
-            )
+            most_bytes = self._settings.max_body_bytes
+            raw = json_body_at_hand(scope, max_bytes=most_bytes)
+            if raw is None:
+                raw = await json_body_to_come(receive, max_bytes=most_bytes, timeout_s=self._settings.body_timeout_s)
             body = decoded(self._decoder, raw)
         timeout_s = self._timeout_s(scope, body)
         ctx = Context(
@@ -98,9 +101,12 @@ class Endpoint:
         with Presence(scope=scope, receive=receive, timeout_s=timeout_s, deadlines=self._deadlines) as presence:
             if self._door is None:
                 await self._serve(call, send, presence, bill)
-            else:
-                async with self._door.admit(ctx) as visit.permit:
-                    await self._serve(call, send, presence, bill)
+                return
+            permit = visit.permit = self._door.admit(ctx)
+            if not permit.comes_in():
+                await permit.wait()
+            with permit:
+                await self._serve(call, send, presence, bill)
 
     async def _serve(self, call: Call, send: Send, presence: Presence, bill: Bill | None) -> None:
         reply = await self.operation.handle(call)

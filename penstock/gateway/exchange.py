@@ -42,13 +42,28 @@ class Exchange(RequestResponseCycle):
         """What answers; the server's while it runs."""
 
     async def run_asgi(self, app: Any) -> None:
-        """uvicorn's, which leaves the server's tasks by itself: a callback for that would cost a turn of the loop."""
+        """Leaves the server's tasks by itself when it ends: a callback for that would cost a turn of the loop."""
         try:
-            await super().run_asgi(app)
+            await app(self.scope, self.receive, self.send)
+        except BaseException:  # whatever it is, the server lives on
+            self.logger.exception("A request broke its application.")
+            await self._break_off()
+        else:
+            if not self.response_complete and not self.disconnected:
+                self.logger.error("The application ended without a whole answer.")
+                await self._break_off()
         finally:
+            self.on_response = _nothing
             if self.task is not None:
                 self._tasks.discard(self.task)
                 self.task = None
+
+    async def _break_off(self) -> None:
+        """A broken answer must not look whole."""
+        if self.response_started:
+            self.transport.close()
+        else:
+            await self.send_500_response()
 
     def whole_body(self) -> bytes | None:
         """The request's body, if all of it is here; it is taken then. None: ask `receive`."""
@@ -96,27 +111,26 @@ class Exchange(RequestResponseCycle):
         return body
 
     def _head_of(self, status: int, headers: Any) -> bytes:
-        content = [STATUS_LINE[status]]
-        if self.default_headers:
-            headers = [*self.default_headers, *headers]
-        lines = len(headers) + 2
-        for name, value in headers:
-            if name == b"content-length":
-                self.expected_content_length = int(value)
-                self.chunked_encoding = False
-            elif name == b"connection" and b"close" in value.lower():
-                self.keep_alive = False
-            content += (name, b": ", value, b"\r\n")
-        if not self.keep_alive:
-            content.append(b"connection: close\r\n")
-            lines += 1
-        if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in BODILESS:
+        headers = [*self.default_headers, *headers]
+        named = dict(headers)
+        length = named.get(b"content-length")
+        if length is not None:
+            self.expected_content_length = int(length)
+            self.chunked_encoding = False
+        elif self.scope["method"] != "HEAD" and status not in BODILESS:
             self.chunked_encoding = True
-            content.append(b"transfer-encoding: chunked\r\n")
-            lines += 1
-        content.append(b"\r\n")
-        head = b"".join(content)
-        if len(head) - len(head.translate(None, CONTROLS)) != 2 * lines:
+            headers.append((b"transfer-encoding", b"chunked"))
+        if b"close" in named.get(b"connection", b"").lower():
+            self.keep_alive = False
+        elif not self.keep_alive:
+            headers.append((b"connection", b"close"))
+        head = STATUS_LINE[status] + b"".join([b"%b: %b\r\n" % header for header in headers]) + b"\r\n"
+        ends = len(headers) + 2
+        if len(head) - len(head.translate(None, CONTROLS)) != 2 * ends:
             self.response_started = False
             raise RuntimeError("A header has a control character in it.")
         return head
+
+
+def _nothing() -> None:
+    """An exchange that is over tells nobody."""

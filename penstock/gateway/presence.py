@@ -22,6 +22,7 @@ class Connection(Protocol):
     """Our own server's connection, which says when its client goes."""
 
     on_departure: Callable[[], None] | None
+    loop: asyncio.AbstractEventLoop
 
     @property
     def is_gone(self) -> bool: ...
@@ -61,8 +62,8 @@ class Presence:
         """Why the block was cancelled; None while it was not, or when the server did it."""
 
     def __enter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
+        loop = asyncio.get_running_loop() if self._connection is None else self._connection.loop
+        task = asyncio.current_task(loop)
         assert task is not None
         self._task = task
         self._loop = loop

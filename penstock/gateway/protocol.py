@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import unquote
 
 import httptools
-from starlette.types import Scope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -63,6 +62,8 @@ class PatientProtocol(HttpToolsProtocol):
         self._in_message = False
         self._head_bytes = 0
         self._resting_since_s = math.inf
+        self._answering: Exchange | None = None
+        """Not always the last to arrive: those that were sent together wait for their turn."""
         self.on_departure: Callable[[], None] | None = None
         """Called once when the client has gone, for the request that is being answered."""
 
@@ -71,14 +72,15 @@ class PatientProtocol(HttpToolsProtocol):
         """Whether the client has left already."""
         return self.transport.is_closing()
 
-    def whole_body(self, scope: Scope) -> bytes | None:
-        """The body of the request with this scope, if all of it is here; it is taken then. None: ask `receive`."""
-        exchange: Exchange = self.cycle  # type: ignore[assignment] # the only kind that we make
-        return exchange.whole_body() if exchange.scope is scope else None
+    def whole_body(self) -> bytes | None:
+        """The body of the request being answered, if all of it is here; it is taken then. None: ask `receive`."""
+        assert self._answering is not None, "whoever asks is answering"
+        return self._answering.whole_body()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        task = self.loop.create_task(cycle.run_asgi(app))
-        cycle.task = task  # type: ignore[attr-defined] # Exchange
+        assert isinstance(cycle, Exchange), "the only kind that we make"
+        self._answering = cycle
+        cycle.task = task = self.loop.create_task(cycle.run_asgi(app))
         self.tasks.add(task)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -92,6 +94,9 @@ class PatientProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task.cancel()
             self.timeout_keep_alive_task = None
         self.resume_writing()
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True  # uvicorn knows of the last to arrive only
+            self._answering.message_event.set()
         super().connection_lost(exc)
         if self.on_departure is not None:
             leave, self.on_departure = self.on_departure, None

@@ -34,18 +34,32 @@ class SlowBody(InvalidRequest):
     code = "request_timeout"
 
 
-async def read_json_body(scope: Scope, receive: Receive, *, max_bytes: int, timeout_s: float) -> bytes:
-    """The body's bytes. Raises TooLarge before reading what is said to be too long, SlowBody, WrongMediaType."""
-    said_bytes = _check_head(scope)
-    if said_bytes > max_bytes:
+def json_body_at_hand(scope: Scope, *, max_bytes: int) -> bytes | None:
+    """The body's bytes, where they came together with the head, as almost all do; None: `json_body_to_come`.
+
+    Raises WrongMediaType, and TooLarge before anything is read that is said to be too long.
+    """
+    if _check_head(scope) > max_bytes:
         raise _too_large(max_bytes)
     ours: PatientProtocol | None = scope.get("extensions", {}).get(EXTENSION)
-    body = None if ours is None else ours.whole_body(scope)
-    if body is None:
-        body = await _waited_for(receive, max_bytes, timeout_s)
-    if len(body) > max_bytes:
+    body = None if ours is None else ours.whole_body()
+    if body is not None and len(body) > max_bytes:
         raise _too_large(max_bytes)
     return body
+
+
+async def json_body_to_come(receive: Receive, *, max_bytes: int, timeout_s: float) -> bytes:
+    """The body's bytes, waited for. Raises TooLarge, SlowBody, ClientGone."""
+    parts = bytearray()
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + timeout_s
+    while True:
+        message = await _next(receive, until_s - loop.time())
+        parts += message.get("body", b"")
+        if len(parts) > max_bytes:
+            raise _too_large(max_bytes)
+        if not message.get("more_body", False):
+            return bytes(parts)
 
 
 def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
@@ -79,26 +93,6 @@ def _check_head(scope: Scope) -> int:
     if media_type != b"application/json" and media_type.partition(b";")[0].strip().lower() != b"application/json":
         raise WrongMediaType("Send JSON, with the header 'Content-Type: application/json'.")
     return said_bytes
-
-
-async def _waited_for(receive: Receive, max_bytes: int, timeout_s: float) -> bytes:
-    message = await _next(receive, timeout_s)
-    body: bytes = message.get("body", b"")
-    if message.get("more_body", False):
-        return await _rest(body, receive, max_bytes, timeout_s)
-    return body
-
-
-async def _rest(body: bytes, receive: Receive, max_bytes: int, timeout_s: float) -> bytes:
-    parts = bytearray(body)
-    loop = asyncio.get_running_loop()
-    until_s = loop.time() + timeout_s
-    while len(parts) <= max_bytes:
-        message = await _next(receive, until_s - loop.time())
-        parts += message.get("body", b"")
-        if not message.get("more_body", False):
-            break
-    return bytes(parts)
 
 
 async def _next(receive: Receive, timeout_s: float) -> Any:

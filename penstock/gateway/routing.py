@@ -3,17 +3,21 @@
     exact     ("GET", "/healthz")                                  the whole path
     shaped    ("POST", 5) -> [("", "v1", "vector_stores", None, "search")]   None takes any one piece
 
+Paths with parameters that were found are remembered: callers come back to the same stores.
+
 What is in neither goes to Starlette's router: paths whose last parameter takes the rest, and what else there is to
 say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+REMEMBERED = 1024
 
 
 class Shape:
@@ -44,6 +48,7 @@ class Table:
         self._router = router
         self._exact: dict[tuple[str, str], tuple[Route, ASGIApp]] = {}
         self._shaped: dict[tuple[str, int], list[Shape]] = {}
+        self._found: dict[tuple[str, str], tuple[Shape, dict[str, str]]] = {}
         for route in router.routes:
             assert isinstance(route, Route)
             if ":path}" in route.path:
@@ -55,26 +60,35 @@ class Table:
                 else:
                     self._exact.setdefault((method, route.path), (route, route.app))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        method, path = scope["method"], scope["path"]
-        exact = self._exact.get((method, path))
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        asked = scope["method"], scope["path"]
+        exact = self._exact.get(asked)
         if exact is not None:
             scope["route"], endpoint = exact
             scope["path_params"] = {}
-            await endpoint(scope, receive, send)
-            return
-        pieces = path.split("/")
-        for shape in self._shaped.get((method, len(pieces)), ()):
-            found = shape.takes(pieces)
-            if found is not None:
-                scope["route"] = shape.route
-                scope["path_params"] = found
-                await shape.endpoint(scope, receive, send)
-                return
-        others = self._methods(path, pieces)
+            return endpoint(scope, receive, send)
+        found = self._found.get(asked) or self._find(*asked)
+        if found is not None:
+            shape, named = found
+            scope["route"] = shape.route
+            scope["path_params"] = named.copy()
+            return shape.endpoint(scope, receive, send)
+        others = self._methods(asked[1], asked[1].split("/"))
         if others:
             raise HTTPException(405, headers={"Allow": ", ".join(sorted(others))})
-        await self._router(scope, receive, send)
+        return self._router(scope, receive, send)
+
+    def _find(self, method: str, path: str) -> tuple[Shape, dict[str, str]] | None:
+        """What fits a path, and its parameters."""
+        pieces = path.split("/")
+        for shape in self._shaped.get((method, len(pieces)), ()):
+            named = shape.takes(pieces)
+            if named is not None:
+                if len(self._found) >= REMEMBERED:
+                    self._found.clear()
+                self._found[method, path] = shape, named
+                return shape, named
+        return None
 
     def _methods(self, path: str, pieces: Sequence[str]) -> set[str]:
         """The methods that the path takes, of all its routes together; Starlette names those of the first."""

@@ -197,9 +197,10 @@ class QuestionPipeline:
         with timings.stage("search"):
             ctx.check("search")
             query = Query(text=question.text, limit=limit, filters=question.filters, groups=groups_of(ctx.principal))
+            if len(question.stores) == 1:
+                index = await self._indexes.of(question.stores[0])
+                return await index.search(query, vector, ctx)
             indexes = [await self._indexes.of(store) for store in question.stores]
-            if len(indexes) == 1:
-                return await indexes[0].search(query, vector, ctx)
             parts = await asyncio.gather(*(index.search(query, vector, ctx) for index in indexes))
         return merged(parts, limit)
 
