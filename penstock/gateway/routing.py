@@ -60,6 +60,11 @@ class Table:
                 else:
                     self._exact.setdefault((method, route.path), (route, route.app))
 
+    @property
+    def remembered(self) -> int:
+        """How many paths with parameters are found at once."""
+        return len(self._found)
+
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         asked = scope["method"], scope["path"]
         exact = self._exact.get(asked)

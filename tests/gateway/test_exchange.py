@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -16,6 +17,23 @@ from penstock.gateway.serve import bind, make_server
 from tests.gateway.world import Live, request_bytes
 
 SEARCH = request_bytes("/v1/vector_stores/rivers/search", b'{"query":"Rhine"}')
+
+
+@asynccontextmanager
+async def served(app: Any) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection to our server with another application behind it."""
+    bound = bind(host="127.0.0.1", port=0)
+    server = make_server(app=app, settings=ServerSettings(), readiness=Readiness())
+    serving = asyncio.create_task(server.serve(sockets=[bound]))
+    await server.listening.wait()
+    address: tuple[str, int] = bound.getsockname()
+    try:
+        reader, writer = await asyncio.open_connection(*address, family=socket.AF_INET)
+        yield reader, writer
+        writer.close()
+    finally:
+        server.stop()
+        await serving
 
 
 async def answer_of(reader: asyncio.StreamReader) -> bytes:
@@ -55,6 +73,44 @@ async def test_requests_sent_together_are_answered_in_their_order(live: Live) ->
     writer.close()
 
 
+async def test_who_leaves_is_heard_by_the_one_that_answers_though_another_came_after_it() -> None:
+    began, heard = asyncio.Event(), asyncio.Event()
+
+    async def app(_scope: Any, receive: Any, _send: Any) -> None:
+        assert (await receive())["type"] == "http.request"
+        began.set()
+        assert (await receive())["type"] == "http.disconnect"
+        heard.set()
+
+    async with served(app) as (_, writer):
+        writer.write(2 * b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        async with asyncio.timeout(5):
+            await began.wait()
+            writer.close()
+            await heard.wait()
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/silent", b"500"), ("/broken", b"500"), ("/short", b""), ("/half", b"")],
+)
+async def test_an_application_that_breaks_gives_an_error_or_nothing_never_a_part(path: str, status: bytes) -> None:
+    async def app(scope: Any, _receive: Any, send: Any) -> None:
+        if scope["path"] == "/silent":
+            return
+        if scope["path"] == "/broken":
+            raise ValueError
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
+        if scope["path"] == "/short":
+            await send({"type": "http.response.body", "body": b"short"})
+
+    async with served(app) as (reader, writer):
+        writer.write(b"GET %b HTTP/1.1\r\nhost: a\r\n\r\n" % path.encode())
+        async with asyncio.timeout(5):
+            answer = await reader.read()  # to the end: the connection is closed
+    assert answer.partition(b"\r\n")[0].removeprefix(b"HTTP/1.1 ")[:3] == status
+
+
 @pytest.mark.parametrize("value", [b"a\r\nset-cookie: b", b"a\nb", b"a\x00b", b"a\x7fb"])
 async def test_a_header_with_a_control_character_is_never_sent(value: bytes) -> None:
     async def app(_scope: Any, _receive: Any, send: Callable[[MutableMapping[str, Any]], Awaitable[None]]) -> None:
@@ -62,18 +118,8 @@ async def test_a_header_with_a_control_character_is_never_sent(value: bytes) -> 
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"ok"})
 
-    bound = bind(host="127.0.0.1", port=0)
-    server = make_server(app=app, settings=ServerSettings(), readiness=Readiness())
-    serving = asyncio.create_task(server.serve(sockets=[bound]))
-    await server.listening.wait()
-    address: tuple[str, int] = bound.getsockname()
-    try:
-        reader, writer = await asyncio.open_connection(*address, family=socket.AF_INET)
+    async with served(app) as (reader, writer):
         writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
         answer = await answer_of(reader)
-        writer.close()
-    finally:
-        server.stop()
-        await serving
     assert answer.startswith(b"HTTP/1.1 500")
     assert b"set-cookie" not in answer

@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
-from penstock.gateway.routing import Table
+from penstock.gateway.routing import REMEMBERED, Table
 
 PATHS = (
     "/healthz",
@@ -65,3 +65,23 @@ async def test_as_the_router_would(method: str, path: str) -> None:
     ]
     router = Router(routes=routes, redirect_slashes=False)
     assert await outcome(Table(router=router), method, path) == await outcome(router, method, path)
+
+
+async def test_a_path_that_was_found_before_leads_there_with_parameters_of_its_own() -> None:
+    router = Router(routes=[Route("/v1/stores/{store}", Marks(), methods=["GET"])])
+    table = Table(router=router)
+    first = await outcome(table, "GET", "/v1/stores/a")
+    assert isinstance(first, list)
+    assert first == [({"store": "a"}, "Marks")]
+    first[0][0]["store"] = "changed by a route"
+
+    assert await outcome(table, "GET", "/v1/stores/a") == [({"store": "a"}, "Marks")]
+
+
+async def test_paths_that_are_remembered_are_bounded_and_all_are_found() -> None:
+    table = Table(router=Router(routes=[Route("/v1/stores/{store}", Marks(), methods=["GET"])]))
+
+    for number in range(2 * REMEMBERED + 10):
+        assert await outcome(table, "GET", f"/v1/stores/{number}") == [({"store": str(number)}, "Marks")]
+
+    assert table.remembered <= REMEMBERED
