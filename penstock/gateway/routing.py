@@ -18,6 +18,8 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 REMEMBERED = 1024
+LONGEST_REMEMBERED = 256
+"""Characters: paths are the caller's to invent, and may have 64 KiB."""
 
 
 class Shape:
@@ -89,11 +91,16 @@ class Table:
         for shape in self._shaped.get((method, len(pieces)), ()):
             named = shape.takes(pieces)
             if named is not None:
-                if len(self._found) >= REMEMBERED:
-                    self._found.clear()
-                self._found[method, path] = shape, named
+                self._remember(method, path, (shape, named))
                 return shape, named
         return None
+
+    def _remember(self, method: str, path: str, found: tuple[Shape, dict[str, str]]) -> None:
+        if len(path) > LONGEST_REMEMBERED:
+            return
+        if len(self._found) >= REMEMBERED:
+            self._found.clear()
+        self._found[method, path] = found
 
     def _methods(self, path: str, pieces: Sequence[str]) -> set[str]:
         """The methods that the path takes, of all its routes together; Starlette names those of the first."""
