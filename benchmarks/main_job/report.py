@@ -26,7 +26,7 @@ SPEED: tuple[tuple[str, str, str, str], ...] = (
     ("search, 32 callers, a second", "speed.search.together.per_s", "tutorial.speed.search.together.per_s", ".1f"),
     ("search, 32 callers, p50 ms", "speed.search.together.p50_ms", "tutorial.speed.search.together.p50_ms", ".1f"),
     ("search, 32 callers, p99 ms", "speed.search.together.p99_ms", "tutorial.speed.search.together.p99_ms", ".1f"),
-    ("search, 32 callers, turned away", "speed.search.together.refused", "tutorial.speed.search.together.refused", ".0f"),
+    ("search, 32 callers, refused", "speed.search.together.refused", "tutorial.speed.search.together.refused", ".0f"),
     ("cited answer, alone, p50 ms", "speed.answer.alone.p50_ms", "", ".2f"),
     ("cited answer, alone, p99 ms", "speed.answer.alone.p99_ms", "", ".2f"),
     ("cited answer, 32 callers, a second", "speed.answer.together.per_s", "", ".1f"),
