@@ -170,8 +170,9 @@ class EngineSettings(Section, frozen=True):
     connect_timeout_s: PositiveFloat = 5.0
     first_token_timeout_s: PositiveFloat = 60.0
     between_tokens_timeout_s: PositiveFloat = 20.0
-    max_in_flight: PositiveInt = 256
-    """Answers under way together at each server; who comes then waits his turn, or is answered by a fallback."""
+    max_in_flight: PositiveInt | None = None
+    """Answers under way together at each server, such as vLLM's --max-num-seqs; who comes then waits his turn, or is
+    answered by a fallback. Left out: all are sent on."""
     hedged: bool = False
     """Ask a second server when the first token is unusually late."""
     probe_every_s: Annotated[float, Meta(ge=0)] | None = None

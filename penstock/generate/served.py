@@ -1,7 +1,7 @@
 """One model as the settings name it, with everything that answers for it.
 
-    Accounted( Admitted( PackedGenerator( Pool( OpenAIGenerator x urls ) ) ) )
-    Accounted( PackedGenerator( LocalGenerator ) )                   which has its own limit of sequences
+    Accounted( Admitted( PackedGenerator( Pool( OpenAIGenerator x urls ) ) ) )      Admitted where there is a limit
+    Accounted( PackedGenerator( LocalGenerator ) )                                  which has one of its own
 
 Usage comes from the engine, so the account sees what was really sent.
 """
@@ -85,7 +85,7 @@ class ServedModel:
             strategy=shared.fusion,
         )
         packed: Engine = PackedGenerator(engine=self.backend.engine, packer=packer)
-        if self.servers is not None:
+        if self.servers is not None and settings.max_in_flight is not None:
             packed = Admitted(engine=packed, pool=self.servers.pool, places_each=settings.max_in_flight)
         self.accounted = Accounted(
             engine=packed,

@@ -39,7 +39,7 @@ class Asker:
         )  # fmt: skip
 
     def ask(self, folder: Path) -> str:
-        """`answers` with a hash of them, `found` where the node says that it is damaged, or how it `died`."""
+        """`answers` with a hash of them and one of their order, `found` where the node says so, or how it `died`."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{folder}\n")
@@ -108,7 +108,7 @@ async def test_damage_is_found_or_does_no_harm(tmp_path: Path, asker: Asker, *, 
     copy(tmp_path / "whole", tmp_path / "same")
     assert asker.ask(tmp_path / "same") == expected, "a copy that is not damaged answers"
     wrong: list[str] = []
-    found = harmless = died_trials = 0
+    found = harmless = reordered = died_trials = 0
     for trial in range(FLIPS + CUTS):
         folder = tmp_path / "damaged"
         copy(tmp_path / "whole", folder)
@@ -123,11 +123,18 @@ async def test_damage_is_found_or_does_no_harm(tmp_path: Path, asker: Asker, *, 
             assert again == "found", f"trial {trial}: {name} at {place}: {ended}, then {again}"
             ended, died_trials = "found", died_trials + 1
         found, harmless = found + (ended == "found"), harmless + (ended == expected)
-        if ended not in ("found", expected):
+        if died and ended != expected and ended.split()[:2] == expected.split()[:2]:
+            # What scores are made of has no checksum until the store is closed: they may be others, the texts may not.
+            reordered += 1
+        elif ended not in ("found", expected):
             wrong.append(f"trial {trial}: {name} at {place}: {ended}")
         shutil.rmtree(folder)
-    print(f"seed {SEED}: {found} found, {harmless} harmless, {len(wrong)} wrong, {died_trials} of the found killed")
+    print(
+        f"seed {SEED}: {found} found, {died_trials} of them killed, {harmless} harmless, {reordered} with other "
+        f"scores, {len(wrong)} wrong"
+    )
     assert not wrong, "\n".join(wrong)
+    assert reordered <= 0.05 * (FLIPS + CUTS)
     assert found > 0
 
 
