@@ -9,6 +9,9 @@ BIN     := $(VENV)/bin
 # Byte code is made for what is imported, when it is; made for everything it would be a tenth of the disk.
 PIP     := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
 
+# Where it is set, every program that a test starts would be compiled anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-vllm check bench examples soak lock clean
 

@@ -24,7 +24,7 @@ import pytest
 
 from tests.catalog.crash_script import Trial, operations
 
-TRIALS = int(os.environ.get("PENSTOCK_CRASH_POINTS", "240"))
+TRIALS = int(os.environ.get("PENSTOCK_CRASH_POINTS", "200"))
 SEED = 20261126
 CALLS = "pwrite64,write,fdatasync,fsync,ftruncate,rename,renameat,renameat2,unlink,unlinkat,openat,mkdir"
 ROOT = Path(__file__).resolve().parents[2]

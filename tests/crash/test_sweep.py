@@ -20,7 +20,7 @@ import pytest
 
 from tests.crash.script import FILES, Node, steps, text_of
 
-CRASHES = int(os.environ.get("PENSTOCK_CRASHES", "33"))
+CRASHES = int(os.environ.get("PENSTOCK_CRASHES", "26"))
 STEPS = int(os.environ.get("PENSTOCK_CRASH_STEPS", "4"))
 SEED = int(os.environ.get("PENSTOCK_SEED", "20261126"))
 CALLS = (
