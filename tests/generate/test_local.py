@@ -75,8 +75,9 @@ async def test_those_who_leave_at_any_moment_leave_nothing_behind(engine: LocalG
 
 
 async def test_the_deadline_ends_an_answer_and_frees_its_sequence(engine: LocalGenerator) -> None:
+    # Less than the 148 tokens take that this model says by itself, on any machine.
     with pytest.raises(DeadlineExceeded):
-        async for _ in engine.generate(prompt_of("go on", max_tokens=4000), context(timeout_s=0.2)):
+        async for _ in engine.generate(prompt_of("go on", max_tokens=4000), context(timeout_s=0.03)):
             pass
 
     await freed(engine)

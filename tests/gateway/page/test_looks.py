@@ -72,23 +72,23 @@ async def test_narrow_screens_do_not_scroll_sideways(handbook: Live, open_page: 
     await page.click(".timing summary")
     await picture(page, "page-narrow")
     await page.click(".cite >> nth=0")
-    assert await page.is_visible("#passage mark >> nth=0")
+    await page.wait_for_selector("#passage mark")
     assert await fits()
     await page.click("#close")
 
-    assert await page.is_hidden("#rail")
+    await page.wait_for_selector("#rail", state="hidden")
     await page.click("#menu")
     await page.wait_for_selector("#go-documents:visible")
-    assert await page.evaluate("document.activeElement.id") == "go-new"
+    await page.wait_for_selector("#go-new:focus")
     assert await page.evaluate("document.getElementById('stage').inert")
     await page.keyboard.press("Escape")
-    assert await page.evaluate("document.activeElement.id") == "menu"
+    await page.wait_for_selector("#menu:focus")
     await page.click("#menu")
     await page.click("#go-documents")
     await page.click("#store-list a >> nth=1")
     await page.wait_for_selector(".file.completed")
     assert await fits()
-    assert await page.is_hidden("#rail")
+    await page.wait_for_selector("#rail", state="hidden")  # it slides
 
 
 async def test_the_whole_way_by_keyboard(handbook: Live, open_page: Open) -> None:
@@ -108,11 +108,11 @@ async def test_the_whole_way_by_keyboard(handbook: Live, open_page: Open) -> Non
     await page.wait_for_selector(".foot")
     await tab_to(".cite")
     await press("Enter")
-    assert await page.evaluate("document.activeElement.id") == "pane-title"
+    await page.wait_for_selector("#pane-title:focus")
     await tab_to("#next")
     await press("Enter")
     await press("Escape")
-    assert await page.evaluate("document.activeElement.className") == "cite"
+    await page.wait_for_selector(".cite:focus")
     await tab_to("#conversations [aria-label^='Rename']")
     await press("Enter")
     await page.keyboard.type("By hand")

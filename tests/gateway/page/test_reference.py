@@ -45,7 +45,7 @@ async def test_every_operation_is_there_and_can_be_tried(make_live: MakeLive, op
     assert await page.locator("details.operation").count() == count
 
     await page.locator("#filter").press_sequentially("post responses")
-    assert await page.locator("details.operation:visible").count() == 1
+    await page.wait_for_function("document.querySelectorAll('details.operation:not([hidden])').length === 1")
     await page.keyboard.press("Tab")  # to its link in the index
     await page.keyboard.press("Enter")
     operation = page.locator("#createResponse")
