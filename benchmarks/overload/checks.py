@@ -144,10 +144,10 @@ async def neighbour(trial: Trial) -> list[Row]:
     engine, redis = Engine(slots=1024, cores=trial.generator_cores), Redis()
     await engine.start()
     await redis.start()
-    os.environ["PENSTOCK_BENCH_REDIS"] = redis.url
+    os.environ["BENCH_REDIS_URL"] = redis.url
     limits = (
         f"[limits]\nrequests_per_minute = {quota * 60}\nburst_s = 2.0\n"
-        'redis_url_env = "PENSTOCK_BENCH_REDIS"\ngateways = 3\n'
+        'redis_url_env = "BENCH_REDIS_URL"\ngateways = 3\n'
     )
     callers = [Caller("a"), *(Caller(f"t{n}") for n in range(19))]
     try:
@@ -158,7 +158,7 @@ async def neighbour(trial: Trial) -> list[Row]:
             killed = await _neighbours(trial, servers, quota, loud=True)
             await killing
     finally:
-        os.environ.pop("PENSTOCK_BENCH_REDIS", None)
+        os.environ.pop("BENCH_REDIS_URL", None)
         await redis.kill()
         await engine.stop()
     others = [samples.stream > 0 for samples in together]

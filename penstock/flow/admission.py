@@ -7,7 +7,8 @@
 Who waits stands in a fair queue (fairqueue.py), and only as long as it makes sense: a caller is refused at once when
 the predicted wait is over what its priority allows, or when its deadline could not be met after it; and it leaves the
 queue when that moment comes. Predictions: `wait = those ahead x mean service time / limit` (Little's law) and the
-median service time, or `service_s` where the caller knows better.
+median service time, or `service_s` where the caller knows better. While there is a queue, those who come in keep a
+pace (pace.py).
 
 Less urgent work never takes the last places: `reserve` of the limit stays free for interactive callers, and twice that
 from ingestion. Use further instances for each stage or engine that has its own capacity.
@@ -27,9 +28,12 @@ from penstock.core.errors import DeadlineExceeded, Overloaded, RateLimited
 from penstock.flow.estimate import Durations
 from penstock.flow.fairqueue import URGENCY, FairQueue
 from penstock.flow.limit import Limit
+from penstock.flow.pace import Pace
 
 _TIMER_ERROR_S = 1e-6
 _MAX_RETRY_AFTER_S = 60
+_PACED_PLACES = 4
+"""With fewer, one place's turn is longer than an interactive caller waits."""
 
 
 class Permit:
@@ -42,6 +46,7 @@ class Permit:
     __slots__ = (
         "_admission",
         "_began_s",
+        "_beside",
         "_context",
         "_state",
         "_timer",
@@ -59,6 +64,7 @@ class Permit:
         self._context = context
         self._state: Literal["new", "waiting", "held", "over"] = "new"
         self._began_s = 0.0
+        self._beside = 0
         self._timer: asyncio.TimerHandle | None = None
         self._told = False
         self.cost = cost
@@ -135,7 +141,7 @@ class Permit:
         if self._state == "held" and not self._told:
             self._told = True
             admission = self._admission
-            admission.limit.observe(admission.clock.now_s() - self._began_s, admission.in_flight)
+            admission.limit.observe(admission.clock.now_s() - self._began_s, self._beside)
 
     def give_back(self, error: BaseException | None = None) -> None:
         """Leave before the block ends, for example when a stream's last byte is out. Later calls do nothing."""
@@ -144,7 +150,10 @@ class Permit:
         self._state = "over"
         admission = self._admission
         if error is None:
-            admission.give_back(admission.clock.now_s() - self._began_s, is_told=self._told)
+            duration_s = admission.clock.now_s() - self._began_s
+            if not self._told:
+                admission.limit.observe(duration_s, self._beside)
+            admission.give_back(duration_s)
         else:
             if isinstance(error, DeadlineExceeded | TimeoutError):
                 admission.limit.dropped()
@@ -154,6 +163,7 @@ class Permit:
         """The admission's business: the place is this permit's from `now_s`."""
         self._state = "held"
         self._began_s = now_s
+        self._beside = self._admission.in_flight
         if self.future is not None:
             self.future.set_result(None)
 
@@ -166,8 +176,9 @@ class Permit:
 class Admission:
     """See the head of this file.
 
-    An interactive caller waits at most `wait_share` of the median service time and at least `shortest_wait_s`; batch
-    and ingestion have patience: `patience_s`. All wait at most `max_waiting` together.
+    An interactive caller may wait for `wait_share` of the median service time or `shortest_wait_s`, whichever is more;
+    batch and ingestion have patience: `patience_s`. Who was let into the queue by such a prediction waits for twice as
+    long before he is sent away, since predictions err. All wait at most `max_waiting` together.
     """
 
     def __init__(
@@ -176,7 +187,7 @@ class Admission:
         name: str,
         limit: Limit,
         max_waiting: int = 256,
-        wait_share: float = 0.18,
+        wait_share: float = 0.27,
         shortest_wait_s: float = 0.02,
         patience_s: float = 10.0,
         reserve: float = 0.25,
@@ -191,6 +202,7 @@ class Admission:
         self._reserves: dict[Priority, float] = {"interactive": 0.0, "batch": reserve, "ingestion": 2 * reserve}
         self._queue: FairQueue[Permit] = FairQueue()
         self._in_flight = 0
+        self._pace = Pace()
 
     @property
     def in_flight(self) -> int:
@@ -199,6 +211,11 @@ class Admission:
     @property
     def waiting(self) -> int:
         return len(self._queue)
+
+    @property
+    def is_paced(self) -> bool:
+        """Whether those who wait come in a moment, though there are places: one after another (pace.py)."""
+        return self._pace.is_kept
 
     def pressure(self) -> float:
         """0 idle, 1 every place taken; above 1 with those who wait."""
@@ -221,8 +238,11 @@ class Admission:
         if now_s >= context.deadline_s:
             raise DeadlineExceeded(stage=self.name)
         if self.has_room(permit.priority):
-            self._in_flight += 1
-            return True
+            if self._pace.lets_in(now_s, self._gap_s()):
+                self._in_flight += 1
+                return True
+        else:
+            self._pace.was_full(now_s, self.service.mean())
         permit.latest_s = self._latest(permit.tenant, permit.priority, context.deadline_s, permit.service_s, now_s)
         if len(self._queue) >= self._max_waiting:
             other = self._queue.gives_way_to(permit.tenant, permit.priority)
@@ -230,14 +250,13 @@ class Admission:
             self._queue.remove(other)
             other.refuse(RateLimited("Others wait too.", retry_after_s=self.retry_after_s()))
         self._queue.push(permit)
+        self._pace.call_later(now_s, self._serve)
         return False
 
-    def give_back(self, duration_s: float | None, *, is_told: bool = False) -> None:
+    def give_back(self, duration_s: float | None) -> None:
         """A place is free. `duration_s` is None for work that did not succeed: it says nothing of the service."""
         if duration_s is not None:
             self.service.observe(duration_s)
-            if not is_told:
-                self.limit.observe(duration_s, self._in_flight)
         self._in_flight -= 1
         if len(self._queue):
             self._serve()
@@ -271,10 +290,14 @@ class Admission:
         """Until when it makes sense to wait. Raises Overloaded when it does not even begin to."""
         if service_s is None:
             service_s = self.service.quantile(0.5)
-        latest_s = min(now_s + self._longest_wait(priority), deadline_s - service_s)
+        longest_s = self._longest_wait(priority)
+        latest_s = min(now_s + longest_s, deadline_s - service_s)
         ahead = self._queue.ahead_of_next(tenant, priority)
-        if now_s + (ahead + 1) * self.service.mean() / self._places(priority) > latest_s:
+        places = self._places(priority)
+        has_place = self._in_flight + ahead < places  # which the pace will let him have
+        if not has_place and now_s + (ahead + 1) * self.service.mean() / places > latest_s:
             raise self._refusal("The wait would be too long.")
+        latest_s = min(now_s + 2 * longest_s, deadline_s - service_s)
         if len(self._queue) >= self._max_waiting and self._queue.gives_way_to(tenant, priority) is None:
             raise self._refusal("The queue is full.")
         return latest_s
@@ -302,10 +325,13 @@ class Admission:
 
     def _serve(self) -> None:
         """Give free places to those who wait."""
-        now_s = self.clock.now_s()
+        now_s, gap_s = self.clock.now_s(), self._gap_s()
         for priority in URGENCY:
             ring = self._queue.rings[priority]
             while len(ring) and self._in_flight < self._places(priority):
+                if not self._pace.lets_in(now_s, gap_s):
+                    self._pace.call_later(now_s, self._serve)
+                    return
                 permit = ring.pop()
                 if permit.future is None or permit.future.done():
                     continue
@@ -317,6 +343,11 @@ class Admission:
             if len(ring):
                 # Less urgent ones have fewer places still.
                 return
+
+    def _gap_s(self) -> float:
+        """Between two who leave, in the mean, while it is full."""
+        places = self.limit.value
+        return self.service.mean() / places if places >= _PACED_PLACES else 0.0
 
     def _refusal(self, why: str) -> Overloaded:
         return Overloaded(f"'{self.name}' is full. {why}", retry_after_s=self.retry_after_s())

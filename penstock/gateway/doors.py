@@ -23,7 +23,7 @@ from penstock.telemetry.metrics import Metrics
 
 DoorName = Literal["search", "answer"]
 
-INITIAL = 64
+INITIAL = 32
 """Let in together before anything is known of this machine and its engines."""
 FEWEST_SEARCHES = 16
 FEWEST_ANSWERS = 4

@@ -166,9 +166,8 @@ class DoorBook:
         wait = self.waiting[caller]
         if wait.since_s == self._watch.loop.time():
             others = len(self.waiting) - 1
-            self._watch.hold(
-                len(self.inside) + others >= self.places(caller.priority), f"{caller.number} refused at an open door"
-            )
+            is_full = len(self.inside) + others >= self.places(caller.priority)
+            self._watch.hold(is_full or self._door.is_paced, f"{caller.number} refused at an open door")
 
     def at_rest(self) -> None:
         watch, door = self._watch, self._door
@@ -181,7 +180,7 @@ class DoorBook:
         watch.hold(door.waiting <= self._max_waiting, f"{door.name}: {door.waiting} waiting")
         for priority in URGENCY:
             if any(wait.caller.priority == priority for wait in self.waiting.values()):
-                busy = len(self.inside) >= self.places(priority)
+                busy = len(self.inside) >= self.places(priority) or door.is_paced
                 watch.hold(busy, f"{door.name}: {priority} waits at an open door")
                 break
         for wait in self._overtaken:

@@ -141,7 +141,7 @@ class World:
     def _limit(self) -> Limit:
         if not self.plan.is_adaptive:
             return FixedLimit(self.plan.places)
-        return AdaptiveLimit(initial=self.plan.places, lowest=2, highest=64, window_samples=8, clock=self.loop)
+        return AdaptiveLimit(initial=self.plan.places, lowest=2, highest=64, clock=self.loop)
 
     def _door(self, name: str, limit: Limit, max_waiting: int) -> tuple[Admission, DoorBook]:
         reserve = self.plan.reserve if name == "door" else 0.0
