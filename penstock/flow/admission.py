@@ -130,7 +130,7 @@ class Permit:
         was_given, self._state = self._state == "held", "over"
         if was_given:
             # The place came in the same turn in which the caller was cancelled.
-            self._admission.give_back(None)
+            self._admission.give_back(self.priority, None)
             return
         self._admission.forget(self)
         if self.future is not None and self.future.done() and not self.future.cancelled():
@@ -153,11 +153,11 @@ class Permit:
             duration_s = admission.clock.now_s() - self._began_s
             if not self._told:
                 admission.limit.observe(duration_s, self._beside)
-            admission.give_back(duration_s)
+            admission.give_back(self.priority, duration_s)
         else:
             if isinstance(error, DeadlineExceeded | TimeoutError):
                 admission.limit.dropped()
-            admission.give_back(None)
+            admission.give_back(self.priority, None)
 
     def hold(self, now_s: float) -> None:
         """The admission's business: the place is this permit's from `now_s`."""
@@ -176,9 +176,10 @@ class Permit:
 class Admission:
     """See the head of this file.
 
-    An interactive caller may wait for `wait_share` of the median service time or `shortest_wait_s`, whichever is more;
-    batch and ingestion have patience: `patience_s`. Who was let into the queue by such a prediction waits for twice as
-    long before he is sent away, since predictions err. All wait at most `max_waiting` together.
+    An interactive caller may wait for `wait_share` of the median service time or `shortest_wait_s`, whichever is more,
+    and for twice that share while there is less urgent work; batch and ingestion have patience: `patience_s`. Who was
+    let into the queue by such a prediction waits for twice as long before he is sent away, since predictions err. All
+    wait at most `max_waiting` together.
     """
 
     def __init__(
@@ -187,7 +188,7 @@ class Admission:
         name: str,
         limit: Limit,
         max_waiting: int = 256,
-        wait_share: float = 0.27,
+        wait_share: float = 0.25,
         shortest_wait_s: float = 0.02,
         patience_s: float = 10.0,
         reserve: float = 0.25,
@@ -201,7 +202,7 @@ class Admission:
         self._wait_share, self._shortest_wait_s, self._patience_s = wait_share, shortest_wait_s, patience_s
         self._reserves: dict[Priority, float] = {"interactive": 0.0, "batch": reserve, "ingestion": 2 * reserve}
         self._queue: FairQueue[Permit] = FairQueue()
-        self._in_flight = 0
+        self._in_flight = self._patient = 0
         self._pace = Pace()
 
     @property
@@ -239,7 +240,7 @@ class Admission:
             raise DeadlineExceeded(stage=self.name)
         if self.has_room(permit.priority):
             if self._pace.lets_in(now_s, self._gap_s()):
-                self._in_flight += 1
+                self._take(permit.priority)
                 return True
         else:
             self._pace.was_full(now_s, self.service.mean())
@@ -253,11 +254,12 @@ class Admission:
         self._pace.call_later(now_s, self._serve)
         return False
 
-    def give_back(self, duration_s: float | None) -> None:
+    def give_back(self, priority: Priority, duration_s: float | None) -> None:
         """A place is free. `duration_s` is None for work that did not succeed: it says nothing of the service."""
         if duration_s is not None:
             self.service.observe(duration_s)
         self._in_flight -= 1
+        self._patient -= priority != "interactive"
         if len(self._queue):
             self._serve()
 
@@ -309,6 +311,10 @@ class Admission:
             return limit or 1
         return max(1, limit - math.ceil(limit * self._reserves[priority]))
 
+    def _take(self, priority: Priority) -> None:
+        self._in_flight += 1
+        self._patient += priority != "interactive"
+
     def _is_outranked(self, priority: Priority) -> bool:
         """Whether someone waits who would have to be served first."""
         for other in URGENCY:
@@ -321,7 +327,10 @@ class Admission:
     def _longest_wait(self, priority: Priority) -> float:
         if priority != "interactive":
             return self._patience_s
-        return max(self._shortest_wait_s, self._wait_share * self.service.quantile(0.5))
+        # Where there is less urgent work it is that which has to go.
+        has_patient = self._patient or len(self._queue) > len(self._queue.rings["interactive"])
+        share = self._wait_share * (2 if has_patient else 1)
+        return max(self._shortest_wait_s, share * self.service.quantile(0.5))
 
     def _serve(self) -> None:
         """Give free places to those who wait."""
@@ -338,7 +347,7 @@ class Admission:
                 if permit.latest_s + _TIMER_ERROR_S < now_s:
                     permit.refuse(self._refusal("No place came free in time."))
                     continue
-                self._in_flight += 1
+                self._take(priority)
                 permit.hold(now_s)
             if len(ring):
                 # Less urgent ones have fewer places still.

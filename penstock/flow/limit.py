@@ -174,7 +174,7 @@ class AdaptiveLimit:
     def _drain(self, now_s: float, mean_s: float) -> None:
         """Empty the queue behind, to see what unloaded is."""
         self._is_draining = True
-        share = 0.5 if self._is_guessed else 0.95 * min(1.0, max(0.5, self._unloaded_s / mean_s))
+        share = 0.95 * min(1.0, max(0.5, self._unloaded_s / mean_s))
         self.value = max(self._lowest, int(self._exact * share))
         self._slack.clear()
         self._begin(now_s)

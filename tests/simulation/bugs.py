@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from penstock.core.context import Context
+from penstock.core.context import Context, Priority
 from penstock.core.errors import Overloaded
 from penstock.flow.admission import Admission, Permit
 from penstock.flow.backlog import Entry, Group
@@ -133,11 +133,11 @@ class RemembersTheDeparted(Admission):
 class WakesNobody(Admission):
     """A place that comes free by a failure is offered to nobody until the next one."""
 
-    def give_back(self, duration_s: float | None) -> None:
+    def give_back(self, priority: Priority, duration_s: float | None) -> None:
         if duration_s is None:
             self._in_flight -= 1
         else:
-            super().give_back(duration_s)
+            super().give_back(priority, duration_s)
 
 
 class NoBound(Admission):
