@@ -121,7 +121,7 @@ class World:
             failure_share=plan.failure_share,
             rng=self.rng,
             observe=self._breaker_turned,
-            patience_s=0.05,
+            patience_s=4 * plan.service_s,
             clock=loop,
         )
         self.limiter = parts.limiter(clock=loop)
