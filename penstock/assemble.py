@@ -366,7 +366,6 @@ def make_encoder(settings: Settings) -> OpenVinoEmbedder:
         threads=settings.embed.threads,
         max_tokens=settings.embed.max_tokens,
         connect_timeout_s=settings.embed.connect_timeout_s,
-        nice=settings.embed.nice,
     )
 
 

@@ -71,9 +71,6 @@ class EmbedSettings(Section, frozen=True):
     """0: one for each core."""
     max_tokens: Annotated[int, Meta(ge=0)] = 0
     """Longer texts are cut here. 0: the model's own window; never more than that."""
-    nice: Annotated[int, Meta(ge=0, le=19)] = 10
-    """How far the threads that encode documents, and many questions together, give way to everything else on this machine
-    (Linux; 0: not at all)."""
     connect_timeout_s: PositiveFloat = 5.0
     """A model hub that is silent for so long is given up."""
 

@@ -38,9 +38,8 @@ class OpenVinoEmbedder:
     Two ways through the encoder, compiled from the same weights. A few short interactive texts go the *quick* way: all
     threads on one batch, for the least latency. Everything else goes the *bulk* way: one thread for each of several
     batches, for the most throughput, the most urgent first at every boundary between batches. A question that comes
-    during an ingestion does not wait for it, and takes the cores from it where the bulk way's threads are `nice`: with
-    equal rights the two threads of the quick way would wait for each other at every step, whenever one has no core. The
-    bulk way is compiled when first wanted, by its own threads; questions go the quick way until it is there.
+    during an ingestion shares the cores with it but does not wait for it. The bulk way is compiled when first wanted;
+    questions go the quick way until it is there.
 
     `embed` may be called concurrently, and never blocks the event loop.
     """
@@ -55,10 +54,8 @@ class OpenVinoEmbedder:
         threads: int = 0,
         max_tokens: int = 0,
         connect_timeout_s: float = 5.0,
-        nice: int = 0,
     ) -> None:
-        """`threads` 0: one for each core this process may use. `max_tokens` 0: the model's own window. `nice`: of the
-        threads of the bulk way."""
+        """`threads` 0: one for each core this process may use. `max_tokens` 0: the model's own window."""
         self._wanted = model
         self._revision = revision or None
         self._precision: Precision = precision
@@ -68,7 +65,7 @@ class OpenVinoEmbedder:
         self._connect_timeout_s = connect_timeout_s
         self._quick_lane = Lane(threads=1, name="embed-quick")
         self._bulk_streams = min(self._threads, MAX_STREAMS)
-        self._bulk_lane = Lane(threads=self._bulk_streams, name="embed-bulk", nice=nice)
+        self._bulk_lane = Lane(threads=self._bulk_streams, name="embed-bulk")
         self._tokens_lane = Lane(threads=1, name="embed-tokens")
         self._started: tuple[Loaded, Engine, Engine] | None = None
         self._compiling: Future[None] | None = None

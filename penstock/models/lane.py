@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import os
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,24 +23,20 @@ RANK = {"interactive": 0, "batch": 1, "ingestion": 2}
 class Lane:
     """Runs callables on `threads` threads, the most urgent first.
 
-    Work whose future was cancelled, or whose deadline has passed, is dropped when its turn comes. `nice` (0 to 19) gives
-    way to the other threads of this machine, on Linux: what these threads start inherits it.
+    Work whose future was cancelled, or whose deadline has passed, is dropped when its turn comes.
     """
 
-    def __init__(self, *, threads: int, name: str, stage: str = "embed", nice: int = 0) -> None:
+    def __init__(self, *, threads: int, name: str, stage: str = "embed") -> None:
         self._threads = threads
         self._name = name
         self._stage = stage
-        self._nice = nice
         self._waiting: list[tuple[int, int, Callable[[int], None]]] = []
         self._lock = threading.Lock()
         self._order = itertools.count()
         self._executor: ThreadPoolExecutor | None = None
 
     def start(self) -> None:
-        self._executor = ThreadPoolExecutor(
-            max_workers=self._threads, thread_name_prefix=self._name, initializer=_give_way, initargs=(self._nice,)
-        )
+        self._executor = ThreadPoolExecutor(max_workers=self._threads, thread_name_prefix=self._name)
 
     def stop(self) -> None:
         """Let running work finish; fail what waits. Blocks for at most the batches that are running."""
@@ -81,9 +75,3 @@ class Lane:
         with self._lock:
             turn: Any = heapq.heappop(self._waiting)[2]
         turn()
-
-
-def _give_way(nice: int) -> None:
-    """Lower this thread's priority; elsewhere than on Linux it would be the whole process's."""
-    if nice and sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)

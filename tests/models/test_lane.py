@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 from concurrent.futures import Future
 
@@ -112,23 +110,3 @@ def test_stopping_refuses_what_waits_and_what_comes():
         waiting.result(10)
     with pytest.raises(StageUnavailable):
         lane.submit(lambda: None, context())
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="a thread has a priority of its own on Linux only")
-def test_a_nice_lane_gives_way_and_nobody_else_does():
-    def niceness() -> int:
-        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-
-    def with_what_it_starts() -> tuple[int, int]:
-        seen: list[int] = []
-        thread = threading.Thread(target=lambda: seen.append(niceness()))
-        thread.start()
-        thread.join()
-        return niceness(), seen[0]
-
-    before = niceness()
-    lane = Lane(threads=1, name="nice", nice=before + 3)
-    lane.start()
-    assert lane.submit(with_what_it_starts, context()).result(5) == (before + 3, before + 3)
-    lane.stop()
-    assert niceness() == before
