@@ -114,7 +114,7 @@ async def test_a_draft_model_changes_nothing_in_a_greedy_answer(engine: LocalGen
 
 async def test_a_model_in_four_bits_answers(tmp_path: Path) -> None:
     assert make_four_bit(Path(TINY), tmp_path) > 20
-    assert (tmp_path / "openvino_model.bin").stat().st_size < 0.5 * (Path(TINY) / "openvino_model.bin").stat().st_size
+    assert (tmp_path / "openvino_model.bin").stat().st_size < 0.55 * (Path(TINY) / "openvino_model.bin").stat().st_size
     small = LocalGenerator(model="small", source=str(tmp_path))
     await small.start()
 
