@@ -32,6 +32,7 @@ from penstock.flow.pace import Pace
 
 _TIMER_ERROR_S = 1e-6
 _MAX_RETRY_AFTER_S = 60
+_OVERTIME = 2.0
 _PACED_PLACES = 4
 """With fewer, one place's turn is longer than an interactive caller waits."""
 
@@ -147,13 +148,12 @@ class Permit:
         """Leave before the block ends, for example when a stream's last byte is out. Later calls do nothing."""
         if self._state != "held":
             return
+        if error is None:
+            self.responded()
         self._state = "over"
         admission = self._admission
         if error is None:
-            duration_s = admission.clock.now_s() - self._began_s
-            if not self._told:
-                admission.limit.observe(duration_s, self._beside)
-            admission.give_back(self.priority, duration_s)
+            admission.give_back(self.priority, admission.clock.now_s() - self._began_s)
         else:
             if isinstance(error, DeadlineExceeded | TimeoutError):
                 admission.limit.dropped()
@@ -177,9 +177,9 @@ class Admission:
     """See the head of this file.
 
     An interactive caller may wait for `wait_share` of the median service time or `shortest_wait_s`, whichever is more,
-    and for twice that share while there is less urgent work; batch and ingestion have patience: `patience_s`. Who was
-    let into the queue by such a prediction waits for twice as long before he is sent away, since predictions err. All
-    wait at most `max_waiting` together.
+    and for twice that share while there is less urgent work. That is what is predicted; who was let into the queue
+    waits for twice the share before he is sent away, since predictions err. Batch and ingestion have patience:
+    `patience_s`. All wait at most `max_waiting` together.
     """
 
     def __init__(
@@ -292,17 +292,16 @@ class Admission:
         """Until when it makes sense to wait. Raises Overloaded when it does not even begin to."""
         if service_s is None:
             service_s = self.service.quantile(0.5)
-        longest_s = self._longest_wait(priority)
-        latest_s = min(now_s + longest_s, deadline_s - service_s)
+        in_time_s = deadline_s - service_s
         ahead = self._queue.ahead_of_next(tenant, priority)
         places = self._places(priority)
         has_place = self._in_flight + ahead < places  # which the pace will let him have
-        if not has_place and now_s + (ahead + 1) * self.service.mean() / places > latest_s:
+        predicted_s = now_s + (ahead + 1) * self.service.mean() / places
+        if not has_place and predicted_s > min(now_s + self._longest_wait(priority), in_time_s):
             raise self._refusal("The wait would be too long.")
-        latest_s = min(now_s + 2 * longest_s, deadline_s - service_s)
         if len(self._queue) >= self._max_waiting and self._queue.gives_way_to(tenant, priority) is None:
             raise self._refusal("The queue is full.")
-        return latest_s
+        return min(now_s + self._longest_wait(priority, of_usual=_OVERTIME), in_time_s)
 
     def _places(self, priority: Priority) -> int:
         """How many may be inside for one of `priority` to come in too. At least one, or it would never run."""
@@ -324,12 +323,12 @@ class Admission:
                 break
         return False
 
-    def _longest_wait(self, priority: Priority) -> float:
+    def _longest_wait(self, priority: Priority, *, of_usual: float = 1.0) -> float:
         if priority != "interactive":
             return self._patience_s
         # Where there is less urgent work it is that which has to go.
         has_patient = self._patient or len(self._queue) > len(self._queue.rings["interactive"])
-        share = self._wait_share * (2 if has_patient else 1)
+        share = of_usual * self._wait_share * (2 if has_patient else 1)
         return max(self._shortest_wait_s, share * self.service.quantile(0.5))
 
     def _serve(self) -> None:

@@ -7,8 +7,9 @@ mean, however its queue goes.
 
     queued = mean > unloaded x (1 + noise)             noise: two standard errors of such a mean
     limit  = edge = limit x unloaded / mean            where there is a queue
-    limit += sqrt(limit), up to the edge               where there is none
-    limit += 1, 2, 4 ...                               the same, at the edge, `probe_every_s` after it was found
+    limit += 3, 6, 12 ..., by half at most             where there is none and no edge has been found
+    limit += sqrt(limit), up to the edge               where there is none below it
+    limit += 1, 2, 4 ...                               where there is none at it, `probe_every_s` after it was found
 
 `unloaded` is learned from work that began when less than half of the limit was used and, when there was none for
 `drain_every_s`, from one window for which the limit is lowered so far that the queue behind it empties (as BBR measures
@@ -33,6 +34,7 @@ from penstock.core.context import MONOTONIC, Clock
 _FEWEST_SAMPLES = 32
 _MOST_SAMPLES = 128
 _LEAST_NOISE = 0.02
+_FIRST_STRIDE = 3.0
 
 
 class Limit(Protocol):
@@ -90,9 +92,9 @@ class AdaptiveLimit:
         self._is_draining = False
         self._is_guessed = True
         self._unloaded_s = 0.0
-        self._scatter = self._fell_at_s = self._elder = 0.0
-        self._at_most = initial
-        self._edge, self._edge_s, self._stride = math.inf, 0.0, 3.0
+        self._scatter = self._fell_at_s = 0.0
+        self._let_in, self._elder = initial, 0.0  # at the last step: how many, and how many of them are still awaited
+        self._edge, self._edge_s, self._stride = math.inf, 0.0, _FIRST_STRIDE
         self.value = initial
 
     @property
@@ -104,9 +106,9 @@ class AdaptiveLimit:
         now_s = self._clock.now_s()
         if now_s - duration_s < self._stepped_s:
             self._elder -= 1.0
-            return  # It began under another limit.
         if self._elder > 0.0 and now_s < self._settled_s:
-            return  # While most of those are still at work, what has ended already is what was short.
+            # Most of those at work began under another limit; and of those that began later the short ones end first.
+            return
         if self._is_draining or in_flight < self._exact * 0.5:
             self._slack.append(duration_s)
             if len(self._slack) >= self._enough():
@@ -203,10 +205,9 @@ class AdaptiveLimit:
         self._has_dropped = False
 
     def _begin(self, now_s: float) -> None:
-        """What began before says nothing from now on."""
+        """Nothing says anything of the new limit until nearly all that began before has ended."""
         self._stepped_s, self._settled_s = now_s, now_s + 4.0 * self._unloaded_s
-        self._elder = 0.9 * self._at_most
-        self._at_most = self.value
+        self._let_in, self._elder = self.value, 0.95 * self._let_in
 
     def _set(self, exact: float) -> bool:
         self._exact = min(float(self._highest), max(float(self._lowest), exact))
@@ -215,8 +216,8 @@ class AdaptiveLimit:
 
 
 def _spread(samples: list[float]) -> tuple[float, float]:
-    """Mean, and standard deviation as a share of it; one straggler counts as four usual ones at most."""
-    most_s = 4 * statistics.median(samples)
+    """Mean, and standard deviation as a share of it; one straggler counts as eight usual ones at most."""
+    most_s = 8 * statistics.median(samples)
     kept = [min(sample, most_s) for sample in samples]
     mean_s = statistics.fmean(kept)
     return mean_s, statistics.pstdev(kept, mean_s) / max(mean_s, 1e-9)

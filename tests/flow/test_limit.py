@@ -141,16 +141,20 @@ async def test_a_server_that_becomes_slower_is_learned(loop: VirtualLoop) -> Non
     assert (server.served - served_before) / 20 >= 0.9 * SLOTS / server.service_s
 
 
-@virtual
-async def test_service_times_that_scatter_do_not_choke_it(loop: VirtualLoop) -> None:
-    server = Server(is_wild=True)
-    load = Load(loop, server, Admission(name="door", limit=AdaptiveLimit(clock=loop), clock=loop))
-    await load.run(times=0.5, seconds=5)
-    served_before = server.served
-    await load.run(times=3.0, seconds=40)
-    goodput = (server.served - served_before) / 40 / (SLOTS / SERVICE_S)
-    await load.settle()
-    assert goodput >= 0.85
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_service_times_that_scatter_do_not_choke_it(seed: int) -> None:
+    @virtual
+    async def story(loop: VirtualLoop) -> None:
+        server = Server(is_wild=True, seed=seed)
+        load = Load(loop, server, Admission(name="door", limit=AdaptiveLimit(clock=loop), clock=loop))
+        await load.run(times=0.5, seconds=5)
+        served_before = server.served
+        await load.run(times=3.0, seconds=40)
+        goodput = (server.served - served_before) / 40 / (SLOTS / SERVICE_S)
+        await load.settle()
+        assert goodput >= 0.9
+
+    story()
 
 
 @virtual
