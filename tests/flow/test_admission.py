@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from penstock.core.context import Context
+from penstock.core.context import Context, Priority
 from penstock.core.errors import DeadlineExceeded, Overloaded, RateLimited
 from penstock.flow.admission import Admission
 from penstock.flow.limit import FixedLimit
@@ -218,3 +218,24 @@ async def test_retry_after_is_when_those_who_wait_have_been_served(loop: Virtual
     assert door.retry_after_s() == 12
     for task in tasks:
         task.cancel()
+
+
+@pytest.mark.parametrize(("priority", "longest_s"), [("batch", 3.0), ("interactive", 0.5)])
+def test_who_waits_in_vain_waits_as_long_as_was_promised(priority: Priority, longest_s: float) -> None:
+    """Batch work for `patience_s`, interactive callers for twice their share of the service time."""
+
+    @virtual
+    async def story(loop: VirtualLoop) -> None:
+        door = a_door(loop, 8, patience_s=3.0, wait_share=0.25)
+        await known_service(door, loop, 1.0)
+        held = [asyncio.create_task(stay(door, caller(loop), 60.0)) for _ in range(8)]
+        await asyncio.sleep(0)
+        began_s = loop.time()
+        with pytest.raises(Overloaded):
+            await stay(door, caller(loop, timeout_s=100.0, priority=priority), 1.0)
+        assert loop.time() - began_s == pytest.approx(longest_s, rel=0.06)
+        for task in held:
+            task.cancel()
+        await asyncio.gather(*held, return_exceptions=True)
+
+    story()
