@@ -1,13 +1,13 @@
 """How good the built-in answers are, and where their constants come from.
 
-answer_quality.py measure FOLDER [--unanswerable FILE] [--limit 8] [--json FILE]
+python -m benchmarks.answer_quality measure FOLDER [--unanswerable FILE] [--limit 8] [--json FILE]
     Ingest a BEIR folder (corpus.jsonl, queries.jsonl with `answers`, qrels.tsv) with the default settings, ask
     every question through the question pipeline, and report answer containment, abstention and its whole curve.
     Questions without an answer: those marked `impossible`, and those in FILE that are not marked
     `answer_string_occurs_in_corpus`.
-answer_quality.py fit FOLDER [--exclude FILE]
+python -m benchmarks.answer_quality fit FOLDER [--exclude FILE]
     Fit the weights of sentences and of evidence on a training folder (squad-train) and print them.
-answer_quality.py words FOLDER
+python -m benchmarks.answer_quality words FOLDER
     Count how rare English words are in a corpus, and print word_levels.txt.
 """
 
@@ -30,8 +30,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from answer_fit import fit_evidence, fit_sentences
 
+from benchmarks.answer_fit import fit_evidence, fit_sentences
 from penstock.assemble import Penstock
 from penstock.config import Settings
 from penstock.core.context import Context, start_context

@@ -153,7 +153,7 @@ async def _singles(embedder: OpenVinoEmbedder, questions: Sequence[str]) -> dict
 def _gflop(embedder: OpenVinoEmbedder, texts: Sequence[str]) -> float:
     """s·(24·L·h² + 4·L·h·s) for each text of s tokens; padding is not work."""
     config = read_json(locate(DEFAULT_MODEL).folder / "config.json")
-    layers, width = config["num_hidden_layers"], config["hidden_size"]
+    layers, width = int(config["num_hidden_layers"]), int(config["hidden_size"])
     lengths = [min(count + 2, embedder.window) for count in embedder.tokenizer.count(texts)]
     return sum(s * (24 * layers * width**2 + 4 * layers * width * s) for s in lengths) / 1e9
 

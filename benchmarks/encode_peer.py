@@ -22,7 +22,7 @@ def main() -> None:
                 began = time.perf_counter()
                 model.encode([text], normalize_embeddings=True)
                 times.append((time.perf_counter() - began) * 1e3)
-            answer = {
+            answer: dict[str, float] | float = {
                 "p50_ms": round(float(np.percentile(times, 50)), 2),
                 "p99_ms": round(float(np.percentile(times, 99)), 2),
             }

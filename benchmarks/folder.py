@@ -20,10 +20,10 @@ import time
 from pathlib import Path
 
 from penstock.assemble import Penstock
-from penstock.config import load_settings
 from penstock.core.context import start_context
 from penstock.core.types import Principal
 from penstock.ingest.chunk import embedding_text
+from penstock.settings import load_settings
 
 GROUP = 256
 """Passages that ingestion encodes together."""
@@ -125,7 +125,7 @@ def _ingest(arguments: argparse.Namespace, documents: Path, data: Path) -> tuple
     took_s = time.perf_counter() - began_s
     if done.returncode not in (0, 1):
         raise SystemExit(done.stderr)
-    return took_s, next(line for line in done.stderr.splitlines() if " files read into " in line)
+    return took_s, [line for line in done.stderr.splitlines() if " files read into " in line][-1]
 
 
 async def _encoder_alone(arguments: argparse.Namespace, data: Path) -> dict[str, float]:

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ from penstock.core.types import (
     Citation,
     Delta,
     Entry,
+    FileStatus,
     Found,
     Hit,
     Outlook,
@@ -110,6 +111,17 @@ class NoIndex:
         self, upserts: Sequence[Entry], vectors: Vectors, removals: Sequence[Removal], ctx: Context
     ) -> None: ...
 
+    async def count(self) -> int:
+        return len(HITS)
+
+    async def holds(self, file_id: str, version: str) -> int:  # noqa: ARG002
+        return 1
+
+    async def entries_of(self, file_id: str) -> tuple[list[Entry], Vectors]:
+        raise NotImplementedError
+
+    async def embedded(self, hashes: Sequence[str]) -> None: ...
+
 
 class Chosen(NamedTuple):
     """The engine, and why it."""
@@ -151,7 +163,9 @@ class OneStore:
     async def list(self, tenant: str | None) -> list[Store]:  # noqa: ARG002
         return [STORE]
 
-    async def counts(self, store_id: str) -> dict[str, int]:  # noqa: ARG002
+    async def touch(self, store_id: str) -> None: ...
+
+    async def counts(self, store_id: str) -> Mapping[FileStatus, int]:  # noqa: ARG002
         return {}
 
     async def usage_bytes(self, store_id: str) -> int:  # noqa: ARG002

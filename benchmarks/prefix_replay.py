@@ -15,6 +15,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -41,7 +42,7 @@ def read(file: Path) -> list[Request]:
         return [request_of(json.loads(line)) for line in lines]
 
 
-def request_of(row: dict) -> Request:
+def request_of(row: dict[str, Any]) -> Request:
     tokens, hashes = row["tokens"], row["hash_ids"]
     left = tokens["system"]
     system = []
@@ -64,7 +65,7 @@ class Cache:
     """An endless prefix cache."""
 
     def __init__(self) -> None:
-        self.root: dict = {}
+        self.root: dict[str, Any] = {}
 
     def serve(self, parts: list[Part]) -> float:
         """Tokens found; all of it is kept."""

@@ -50,9 +50,10 @@ def entries_of(corpus: Sequence[dict[str, Any]], count: int) -> list[Entry]:
 
 def tiled(vectors: Vectors, count: int) -> Vectors:
     dice = np.random.default_rng(0)
-    made = vectors[np.arange(count) % len(vectors)].copy()
+    made: Vectors = vectors[np.arange(count) % len(vectors)].copy()
     made[len(vectors) :] += dice.normal(0, 0.02, made[len(vectors) :].shape).astype(np.float32)
-    return made / np.linalg.norm(made, axis=1, keepdims=True)
+    made /= np.linalg.norm(made, axis=1, keepdims=True)
+    return made
 
 
 def resident_mib() -> float:

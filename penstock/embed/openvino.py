@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from typing import NamedTuple
 
 import numpy as np
 import openvino as ov
@@ -32,14 +33,34 @@ MAX_STREAMS = 8
 """Each stream has scratch memory of its own."""
 
 
+class _Way(NamedTuple):
+    """An engine, and the threads that feed it."""
+
+    engine: Engine
+    lane: Lane
+
+
+class _Started(NamedTuple):
+    loaded: Loaded
+    quick: _Way
+    wide: _Way
+    background: _Way
+
+    @property
+    def ways(self) -> Sequence[_Way]:
+        """Each once."""
+        return (self.quick, self.wide) if self.background is self.wide else (self.quick, self.wide, self.background)
+
+
 class OpenVinoEmbedder:
     """Implements `core.ports.Embedder`. `start` blocks for half a second or so, `stop` for the batch that is running.
 
-    Two ways through the encoder, compiled from the same weights. A few short interactive texts go the *quick* way: all
-    threads on one batch, for the least latency. Everything else goes the *bulk* way: one thread for each of several
-    batches, for the most throughput, the most urgent first at every boundary between batches. A question that comes
-    during an ingestion shares the cores with it but does not wait for it. The bulk way is compiled when first wanted;
-    questions go the quick way until it is there.
+    Three ways through the encoder, compiled from the same weights. A few short interactive texts go the *quick* way:
+    all threads on one batch, for the least latency. Many go the *wide* way: one thread for each of several batches, for
+    the most throughput, the most urgent first at every boundary between batches. What is not interactive goes a way
+    like it in the *background*, whose threads give way to everything else on the machine; with `documents_give_way`
+    off, it goes the wide way and takes its share. Wide and background ways are compiled when first wanted; questions go
+    the quick way until the wide one is there.
 
     `embed` may be called concurrently, and never blocks the event loop.
     """
@@ -53,6 +74,7 @@ class OpenVinoEmbedder:
         batch_tokens: int = 1_024,
         threads: int = 0,
         max_tokens: int = 0,
+        documents_give_way: bool = True,
         connect_timeout_s: float = 5.0,
     ) -> None:
         """`threads` 0: one for each core this process may use. `max_tokens` 0: the model's own window."""
@@ -63,11 +85,10 @@ class OpenVinoEmbedder:
         self._threads = threads or len(os.sched_getaffinity(0))
         self._max_tokens = max_tokens
         self._connect_timeout_s = connect_timeout_s
-        self._quick_lane = Lane(threads=1, name="embed-quick")
-        self._bulk_streams = min(self._threads, MAX_STREAMS)
-        self._bulk_lane = Lane(threads=self._bulk_streams, name="embed-bulk")
+        self._documents_give_way = documents_give_way
+        self._streams = min(self._threads, MAX_STREAMS)
         self._tokens_lane = Lane(threads=1, name="embed-tokens")
-        self._started: tuple[Loaded, Engine, Engine] | None = None
+        self._started: _Started | None = None
         self._compiling: Future[None] | None = None
 
     def start(self) -> None:
@@ -79,62 +100,66 @@ class OpenVinoEmbedder:
             max_tokens=self._max_tokens,
             connect_timeout_s=self._connect_timeout_s,
         )
-        quick = self._engine(loaded, streams=1, threads=min(self._threads, QUICK_THREADS))
-        bulk = self._engine(loaded, streams=self._bulk_streams, threads=self._threads)
-        quick.start()
-        for lane in (self._quick_lane, self._bulk_lane, self._tokens_lane):
+        quick = self._way(loaded, "quick", streams=1, threads=min(self._threads, QUICK_THREADS))
+        wide = self._way(loaded, "wide", streams=self._streams, threads=self._threads)
+        background = wide
+        if self._documents_give_way:
+            background = self._way(loaded, "background", streams=self._streams, threads=self._threads, gives_way=True)
+        quick.engine.start()
+        self._started = started = _Started(loaded, quick, wide, background)
+        for lane in (self._tokens_lane, *(way.lane for way in started.ways)):
             lane.start()
-        self._started = (loaded, quick, bulk)
 
     def stop(self) -> None:
         """Finish what runs, refuse what waits (StageUnavailable), and give the memory back."""
-        for lane in (self._tokens_lane, self._bulk_lane, self._quick_lane):
-            lane.stop()
-        self._started = self._compiling = None
+        started, self._started = self._started, None
+        if started is not None:
+            for lane in (self._tokens_lane, *(way.lane for way in reversed(started.ways))):
+                lane.stop()
+        self._compiling = None
 
     @property
     def model(self) -> str:
-        return self._running()[0].identity
+        return self._running().loaded.identity
 
     @property
     def dimension(self) -> int:
-        return self._running()[0].dimension
+        return self._running().loaded.dimension
 
     @property
     def streams(self) -> int:
         """Batches that go through it at the same time."""
-        return self._bulk_streams
+        return self._streams
 
     @property
     def precision(self) -> str:
         """What it computes in: fp32, bf16 or int8."""
-        return self._running()[0].precision
+        return self._running().loaded.precision
 
     @property
     def source(self) -> str:
         """Where the model was found, for people."""
-        found = self._running()[0].found
+        found = self._running().loaded.found
         return f"{found.source}: {found.weights}"
 
     @property
     def tokenizer(self) -> Tokenizer:
         """The encoder's own, for whoever must count tokens as it does."""
-        return self._running()[0].tokenizer
+        return self._running().loaded.tokenizer
 
     @property
     def window(self) -> int:
         """Tokens of a text, special ones included, beyond which it is cut."""
-        return self._running()[0].tokenizer.max_tokens
+        return self._running().loaded.tokenizer.max_tokens
 
     def totals(self) -> Totals:
         """Texts, tokens and padding since the start."""
-        _, quick, bulk = self._running()
-        return Totals(
-            **{name: getattr(quick.totals, name) + getattr(bulk.totals, name) for name in Totals.__struct_fields__}
-        )
+        all_ways = [way.engine.totals for way in self._running().ways]
+        return Totals(**{name: sum(getattr(one, name) for one in all_ways) for name in Totals.__struct_fields__})
 
     async def embed(self, texts: Sequence[str], ctx: Context, *, kind: TextKind = "query") -> Vectors:
-        loaded, quick, bulk = self._running()
+        started = self._running()
+        loaded = started.loaded
         ctx.check("embed")
         vectors: Vectors = np.empty((len(texts), loaded.dimension), dtype=np.float32)
         if not texts:
@@ -148,26 +173,25 @@ class OpenVinoEmbedder:
                 planned = plan_closely if len(rows) <= CLOSELY else plan
                 for batch in planned([len(row) for row in rows], budget_tokens=self._batch_tokens):
                     ctx.check("embed")
-                    _encode(loaded, engine, rows, batch, vectors)
+                    _encode(loaded, way.engine, rows, batch, vectors)
 
-            streamed = len(texts) >= STREAM_FROM and self._bulk_streams > 1 and self._bulk_is_there(bulk, ctx)
-            engine, lane = (bulk, self._bulk_lane) if streamed else (quick, self._quick_lane)
-            await asyncio.wrap_future(lane.submit(at_once, ctx))
+            goes_wide = len(texts) >= STREAM_FROM and self._streams > 1 and self._is_there(started.wide, ctx)
+            way = started.wide if goes_wide else started.quick
+            await asyncio.wrap_future(way.lane.submit(at_once, ctx))
         else:
             rows = await asyncio.wrap_future(self._tokens_lane.submit(lambda: loaded.tokenizer.encode(prefixed), ctx))
-            await self._in_turns(loaded, bulk, rows, vectors, ctx)
+            way = started.wide if ctx.priority == "interactive" else started.background
+            await self._in_turns(loaded, way, rows, vectors, ctx)
         return vectors
 
-    async def _in_turns(
-        self, loaded: Loaded, bulk: Engine, rows: list[list[int]], vectors: Vectors, ctx: Context
-    ) -> None:
+    async def _in_turns(self, loaded: Loaded, way: _Way, rows: list[list[int]], vectors: Vectors, ctx: Context) -> None:
         """One turn for each batch, so that others can go between; the longest first, so all streams end together."""
 
         def turn(batch: list[int]) -> Callable[[], None]:
-            return lambda: _encode(loaded, bulk, rows, batch, vectors)
+            return lambda: _encode(loaded, way.engine, rows, batch, vectors)
 
         batches = plan([len(row) for row in rows], budget_tokens=self._batch_tokens)
-        turns: list[Future[None]] = [self._bulk_lane.submit(turn(batch), ctx) for batch in reversed(batches)]
+        turns: list[Future[None]] = [way.lane.submit(turn(batch), ctx) for batch in reversed(batches)]
         waiting = [asyncio.wrap_future(future) for future in turns]
         try:
             await asyncio.gather(*waiting)
@@ -176,18 +200,24 @@ class OpenVinoEmbedder:
             for future in waiting:
                 future.cancel()
 
-    def _bulk_is_there(self, bulk: Engine, ctx: Context) -> bool:
+    def _is_there(self, wide: _Way, ctx: Context) -> bool:
         """Whether it is compiled; that takes half a second, which nobody who asks should wait for."""
         if self._compiling is None:
-            self._compiling = self._bulk_lane.submit(bulk.start, ctx)
+            self._compiling = wide.lane.submit(wide.engine.start, ctx)
         return self._compiling.done() and self._compiling.exception() is None
 
-    def _engine(self, loaded: Loaded, *, streams: int, threads: int) -> Engine:
-        return Engine(
-            core=loaded.core, graph=loaded.graph, precision=loaded.precision, streams=streams, threads=threads
+    def _way(self, loaded: Loaded, name: str, *, streams: int, threads: int, gives_way: bool = False) -> _Way:
+        engine = Engine(
+            core=loaded.core,
+            graph=loaded.graph,
+            precision=loaded.precision,
+            streams=streams,
+            threads=threads,
+            gives_way=gives_way,
         )
+        return _Way(engine, Lane(threads=streams, name=f"embed-{name}"))
 
-    def _running(self) -> tuple[Loaded, Engine, Engine]:
+    def _running(self) -> _Started:
         if self._started is None:
             raise StageUnavailable("embed", "the encoder is not started")
         return self._started
@@ -199,4 +229,5 @@ def cpu_capabilities() -> tuple[str, ...]:
 
 
 def _encode(loaded: Loaded, engine: Engine, rows: list[list[int]], batch: list[int], vectors: Vectors) -> None:
-    vectors[batch] = engine.run(*padded([rows[index] for index in batch], pad_id=loaded.pad_id))
+    taken = [rows[index] for index in batch]
+    vectors[batch] = engine.run(*padded(taken, pad_id=loaded.pad_id, window=loaded.tokenizer.max_tokens))

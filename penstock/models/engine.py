@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import queue
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import numpy as np
@@ -34,12 +37,18 @@ class Totals(Value, frozen=True):
 
 
 class Engine:
-    """Compiled at `start`, or by the first `run`. `run` may be called from several threads; `streams` run at once."""
+    """Compiled at `start`, or by the first `run`. `run` may be called from several threads; `streams` run at once.
 
-    def __init__(self, *, core: ov.Core, graph: Graph, precision: str, streams: int, threads: int) -> None:
+    One that gives way computes only where nobody else wants the core (on Linux; elsewhere it is like the others).
+    """
+
+    def __init__(
+        self, *, core: ov.Core, graph: Graph, precision: str, streams: int, threads: int, gives_way: bool = False
+    ) -> None:
         self._core = core
         self._graph = graph
         self._streams = streams
+        self._gives_way = gives_way
         self._properties: dict[str, Any] = {
             "NUM_STREAMS": str(streams),
             "INFERENCE_NUM_THREADS": threads,
@@ -58,13 +67,21 @@ class Engine:
         with self._lock:
             if self._idle is not None:
                 return
-            compiled = self._core.compile_model(self._graph.model, "CPU", self._properties)
+            compiled = self._compiled()
             self._wanted = tuple((port.get_any_name(), port.element_type.to_dtype()) for port in compiled.inputs)
             idle: queue.SimpleQueue[Any] = queue.SimpleQueue()
             for _ in range(self._streams):
                 idle.put(compiled.create_infer_request())
             self._idle = idle
             self._graph.give_back_pages()
+
+    def _compiled(self) -> ov.CompiledModel:
+        if not self._gives_way:
+            return self._core.compile_model(self._graph.model, "CPU", self._properties)
+        # The engine's threads are scheduled like the one that makes them, which without rights cannot become again
+        # what it was: so that is one of its own. They never hold Python's lock, for which others might wait.
+        with ThreadPoolExecutor(1, initializer=_give_way) as maker:
+            return maker.submit(self._core.compile_model, self._graph.model, "CPU", self._properties).result()
 
     def run(self, ids: Ids, mask: Ids, types: Ids | None = None) -> Vectors:
         """A vector for each row; blocks. `types` tells the tokens of a pair's second text (1) from the first's (0)."""
@@ -88,6 +105,12 @@ class Engine:
                 padding=seen.padding + mask.size - tokens,
             )
         return vectors
+
+
+def _give_way() -> None:
+    if hasattr(os, "SCHED_IDLE"):
+        with contextlib.suppress(OSError):  # a sandbox that forbids it: then they take their share, as without
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def _input(name: str, ids: Ids, mask: Ids, types: Ids | None) -> Ids:

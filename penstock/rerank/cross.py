@@ -133,8 +133,9 @@ def _score(loaded: _Loaded, pairs: Sequence[Pair]) -> list[float]:
     encoded = loaded.tokenizer.encode_pairs(pairs)
     logits = np.empty(len(encoded), dtype=np.float32)
     for batch in plan([len(ids) for ids, _ in encoded], budget_tokens=BATCH_TOKENS):
-        ids, mask = padded([encoded[index][0] for index in batch], pad_id=loaded.pad_id)
-        types, _ = padded([encoded[index][1] for index in batch], pad_id=0)
+        window = loaded.tokenizer.max_tokens
+        ids, mask = padded([encoded[index][0] for index in batch], pad_id=loaded.pad_id, window=window)
+        types, _ = padded([encoded[index][1] for index in batch], pad_id=0, window=window)
         logits[batch] = loaded.engine.run(ids, mask, types)[:, 0]
     scores: list[float] = logits.tolist()
     return scores

@@ -69,8 +69,8 @@ if TYPE_CHECKING:
 MARKER = UUID(int=0)
 """The point that says that a write is under way. It has no vectors, so no search finds it."""
 
-STAGE_AT_ONCE = 64
-"""Points of one insertion. The shard lets no search in while it inserts, so this is 2 ms of waiting."""
+STAGE_AT_ONCE = 16
+"""Points of one insertion. While it inserts the shard lets no search in, nor any other thread of Python: 1 ms of waiting."""
 
 MAX_LOOKUPS = 8
 """Pages read to find vectors that are there already: a text that stands in ten thousand files is found soon."""

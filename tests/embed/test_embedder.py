@@ -39,7 +39,7 @@ async def test_order_is_kept_for_texts_of_all_lengths(embedder, folder):
         np.testing.assert_allclose(vectors, [tiny.reference(folder, text) for text in texts], atol=2e-5)
     seen = embedder.totals()
     assert seen.texts == 120
-    assert seen.padding < 0.15 * seen.tokens
+    assert seen.padding < 0.3 * seen.tokens
 
 
 async def test_rows_have_length_one_and_type_float32(embedder):

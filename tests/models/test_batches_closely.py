@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from penstock.models.batches import BATCH_TOKENS, plan, plan_closely
+from penstock.models.batches import BATCH_TOKENS, plan, plan_closely, stretched
 
 
 def cost(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> int:
-    return sum(len(batch) * max(lengths[place] for place in batch) + BATCH_TOKENS for batch in batches)
+    return sum(len(batch) * stretched(max(lengths[place] for place in batch)) + BATCH_TOKENS for batch in batches)
 
 
 @pytest.mark.parametrize("seed", range(20))
