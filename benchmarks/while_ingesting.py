@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, Self
 
 import aiohttp
 import uvloop
@@ -43,29 +44,42 @@ async def asked(address: Address, store: str, rate: float, seconds: float) -> fl
     return found.served.latency_ms.p99
 
 
-async def ingested(address: Address, documents: list[str]) -> float:
-    """Documents a second, from the first upload to the last one completed."""
-    async with aiohttp.ClientSession(f"{address.url}/v1/") as session:
+class Intake:
+    """Documents over HTTP, into a store of their own; it and the files are deleted at the end."""
 
-        async def call(method: str, path: str, **what: object) -> dict[str, object]:
-            async with session.request(method, path, **what) as answer:  # type: ignore[arg-type]
-                answer.raise_for_status()
-                found: dict[str, object] = await answer.json()
-                return found
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        self._store = ""
+        self._files: list[str] = []
 
-        store = (await call("POST", "vector_stores", json={"name": "while-ingesting"}))["id"]
+    async def __aenter__(self) -> Self:
+        self._store = (await self._call("POST", "vector_stores", json={"name": "while-ingesting"}))["id"]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._call("DELETE", f"vector_stores/{self._store}")
+        for file in self._files:
+            await self._call("DELETE", f"files/{file}")
+
+    async def take(self, documents: list[str]) -> float:
+        """Documents a second, from the first upload to the last one completed."""
         began_s = time.perf_counter()
         files = []
         for number, text in enumerate(documents):
             form = aiohttp.FormData({"purpose": "assistants"})
             form.add_field("file", text.encode(), filename=f"{number}.txt")
-            files.append((await call("POST", "files", data=form))["id"])
-        await call("POST", f"vector_stores/{store}/file_batches", json={"file_ids": files})
-        while (await call("GET", f"vector_stores/{store}"))["status"] != "completed":  # noqa: ASYNC110 - a process is looked at
+            files.append((await self._call("POST", "files", data=form))["id"])
+        self._files += files
+        await self._call("POST", f"vector_stores/{self._store}/file_batches", json={"file_ids": files})
+        while (await self._call("GET", f"vector_stores/{self._store}"))["status"] != "completed":  # noqa: ASYNC110 - a process is looked at
             await asyncio.sleep(0.1)
-        took_s = time.perf_counter() - began_s
-        await call("DELETE", f"vector_stores/{store}")
-    return len(documents) / took_s
+        return len(documents) / (time.perf_counter() - began_s)
+
+    async def _call(self, method: str, path: str, **what: Any) -> dict[str, Any]:
+        async with self._session.request(method, path, **what) as answer:
+            answer.raise_for_status()
+            found: dict[str, Any] = await answer.json()
+            return found
 
 
 def written(count: int, seed: int) -> list[str]:
@@ -80,17 +94,19 @@ def written(count: int, seed: int) -> list[str]:
 async def measured(options: argparse.Namespace, config: Path | None) -> bool:
     """Whether both bars are met."""
     # Written before anything is measured: it takes a core's time.
-    rounds = [written(options.documents, number) for number in range(1 + round(options.seconds))]
+    rounds = [written(options.documents, number) for number in range(2 + round(options.seconds))]
     async with started(data=options.data, config=config, cores=()) as address:
         store = await Control(address=address).store("")
         await asked(address, store, options.rate, 3.0)
         idle_ms = await asked(address, store, options.rate, options.seconds)
-        alone = await ingested(address, rounds.pop())
-        asking = asyncio.create_task(asked(address, store, options.rate, options.seconds), name="questions")
-        together = []
-        while not asking.done():
-            together.append(await ingested(address, rounds.pop()))
-        beside_ms = await asking
+        async with aiohttp.ClientSession(f"{address.url}/v1/") as session, Intake(session) as intake:
+            await intake.take(rounds.pop())
+            alone = await intake.take(rounds.pop())
+            asking = asyncio.create_task(asked(address, store, options.rate, options.seconds), name="questions")
+            together = []
+            while not asking.done():
+                together.append(await intake.take(rounds.pop()))
+            beside_ms = await asking
     share = sum(together) / len(together) / alone
     print(f"questions at {options.rate}/s: p99 {idle_ms:.0f} ms alone, {beside_ms:.0f} ms beside documents")
     print(f"documents: {alone:.2f}/s alone, {alone * share:.2f}/s beside questions")

@@ -44,8 +44,14 @@ def session_of(
     return Session(loaded=loaded, read=read)
 
 
+SWITCH_S = 0.001
+"""A thread that computes in Python holds up the others for so long at the most, and a question crosses between threads
+half a dozen times. Python's own 5 ms are felt beside an ingestion."""
+
+
 def run(work: Callable[[], int]) -> None:
     """Do it, and end the program with its exit code."""
+    sys.setswitchinterval(SWITCH_S)
     try:
         code = work()
     except PenstockError as error:
