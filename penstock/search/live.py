@@ -70,7 +70,7 @@ MARKER = UUID(int=0)
 """The point that says that a write is under way. It has no vectors, so no search finds it."""
 
 STAGE_AT_ONCE = 16
-"""Points of one insertion. While it inserts, the shard lets no search in, nor any other thread of Python: 1 ms or so."""
+"""Points of one insertion. Meanwhile the shard lets no search in, nor any other thread of Python: 1 ms or so."""
 
 MAX_LOOKUPS = 8
 """Pages read to find vectors that are there already: a text that stands in ten thousand files is found soon."""
