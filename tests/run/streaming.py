@@ -35,7 +35,7 @@ class Program:
         self._environment = {
             "PENSTOCK_EMBED_MODEL": str(model),
             "PENSTOCK_EMBED_THREADS": "1",
-            "PENSTOCK_EMBED_PRECISION": "fp32",  # in bf16 a vector's last bits depend on its batch, and dumps compare them
+            "PENSTOCK_EMBED_PRECISION": "fp32",  # in bf16 the last bits depend on the batch, and dumps compare them
             "PENSTOCK_INGEST_PARSE_WORKERS": "1",
             "PENSTOCK_INGEST_CHUNK_TOKENS": "40",
             "PENSTOCK_QUEUE_LEASE_S": str(lease_s),
