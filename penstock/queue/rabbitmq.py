@@ -4,16 +4,21 @@ A lease lasts as long as its holder's connection: a worker that dies or freezes 
 and its messages come to others. A message that is retried or buried is confirmed in its new queue before it leaves
 the old one; a crash in between doubles it. Delays are rounded up to the next of `DELAYS_S`, a queue each,
 because a queue lets expired messages go at its head only.
+
+The client closes its channel when a call to the broker is cancelled, and with the channel everybody's leases are gone.
+So calls run to their end, also when whoever waits for them has left.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import aio_pika
 import aiormq
@@ -35,6 +40,22 @@ QUORUM: dict[str, Any] = {
 }
 
 
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def to_its_end(
+    method: Callable[Concatenate[RabbitQueue, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[RabbitQueue, P], Coroutine[Any, Any, T]]:
+    """Cancelling the caller does not break it off."""
+
+    @wraps(method)
+    async def shielded(self: RabbitQueue, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.shield(self.begun(method(self, *args, **kwargs)))
+
+    return shielded
+
+
 class RabbitQueue:
     """Implements core.ports.Queue."""
 
@@ -49,16 +70,27 @@ class RabbitQueue:
         self._dead: AbstractQueue | None = None
         self._leased: dict[str, AbstractIncomingMessage] = {}
         self._connecting = asyncio.Lock()
+        self._calls: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
         """Nothing is opened before it is used: a broker that is down must not keep the server from starting."""
 
     async def stop(self) -> None:
+        while self._calls:  # each has a timeout
+            await asyncio.wait(self._calls)
         connection, self._connection = self._connection, None
         self._leased.clear()
         if connection is not None:
             await connection.close()
 
+    def begun(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """A task that lives until `stop` at the latest, whoever waits for it."""
+        task = asyncio.create_task(work)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        return task
+
+    @to_its_end
     async def put(self, messages: Sequence[QueueMessage]) -> None:
         async with self._connected() as channel:
             await asyncio.gather(
@@ -71,7 +103,7 @@ class RabbitQueue:
         async with self._connected():
             assert self._jobs is not None, "connected"
             while True:
-                messages = await _get(self._jobs, limit)
+                messages = await self._get_jobs(self._jobs, limit)
                 if messages or loop.time() >= until_s:
                     break
                 await asyncio.sleep(LOOK_EVERY_S)
@@ -82,11 +114,20 @@ class RabbitQueue:
             leases.append(lease)
         return leases
 
+    async def _get_jobs(self, queue: AbstractQueue, limit: int) -> list[AbstractIncomingMessage]:
+        getting = self.begun(_get(queue, limit))
+        try:
+            return await asyncio.shield(getting)
+        except asyncio.CancelledError:
+            self.begun(_give_back(getting))
+            raise
+
     async def extend(self, leases: Sequence[Lease]) -> None:  # noqa: ARG002 - the port's
         """The connection's heartbeats do it. Raises StageUnavailable where it is gone, and the leases with it."""
         async with self._connected():
             return
 
+    @to_its_end
     async def settle(self, verdicts: Sequence[Verdict]) -> None:
         async with self._connected() as channel:
             for verdict in verdicts:
@@ -105,6 +146,7 @@ class RabbitQueue:
         name = self._jobs_name if verdict.after_s <= 0 else names[0] if names else self._later_names[DELAYS_S[-1]]
         await self._publish(channel, name, verdict.lease.message, {ATTEMPTS: verdict.lease.attempt})
 
+    @to_its_end
     async def dead(self, limit: int) -> list[DeadLetter]:
         async with self._connected():
             assert self._dead is not None, "connected"
@@ -113,6 +155,7 @@ class RabbitQueue:
                 await message.nack(requeue=True)
             return sorted((_letter(message) for message in messages), key=lambda letter: letter.buried_s)
 
+    @to_its_end
     async def replay(self, ids: Sequence[str]) -> int:
         wanted = set(ids)
         replayed = 0
@@ -133,6 +176,7 @@ class RabbitQueue:
                 await message.nack(requeue=True)
         return replayed
 
+    @to_its_end
     async def depth(self) -> int:
         """Without those that are leased: the broker does not tell their number here."""
         count = 0
@@ -221,6 +265,13 @@ async def _get(queue: AbstractQueue, limit: int) -> list[AbstractIncomingMessage
         if len(got) < several:
             break
     return messages
+
+
+async def _give_back(getting: Awaitable[list[AbstractIncomingMessage]]) -> None:
+    """Whoever asked for these messages has left."""
+    with contextlib.suppress(Exception):  # then the connection is gone, and they come again by themselves
+        for message in await getting:
+            await message.nack(requeue=True)
 
 
 def _lease(message: AbstractIncomingMessage) -> Lease:

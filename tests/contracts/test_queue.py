@@ -142,6 +142,27 @@ async def test_a_holder_that_is_heard_of_keeps_its_messages(connect: Connect) ->
     assert await other.lease(1, wait_s=1.5 * LEASE_S) == []
 
 
+async def test_who_leaves_while_it_asks_costs_nobody_anything(connect: Connect) -> None:
+    queue = await connect()
+    await queue.put([message(str(number)) for number in range(20)])
+    (held,) = await take(queue, 1)
+
+    for pause_s in [0.0, 0.0005, 0.001, 0.002, 0.004] * 4:
+        asking = asyncio.create_task(queue.lease(1, wait_s=0.0))
+        putting = asyncio.create_task(queue.put([message("held")]))
+        await asyncio.sleep(pause_s)
+        left = [task.cancel() for task in (asking, putting)]
+        answers = await asyncio.gather(asking, putting, return_exceptions=True)
+        assert not [answer for answer in answers if isinstance(answer, StageUnavailable)], left
+        if not isinstance(answers[0], BaseException):
+            await queue.settle([Verdict(lease=lease, kind="retry") for lease in answers[0]])
+
+    await queue.settle([Verdict(lease=held, kind="ack")])
+    others = [lease for lease in await take(queue, 19) if lease.message.id != "m-held"]
+    assert held.message.id not in {lease.message.id for lease in others}, "it was still held"
+    assert await queue.dead(10) == []
+
+
 async def test_a_retried_message_comes_again_and_not_before_its_time(connect: Connect) -> None:
     queue = await connect()
     await queue.put([message("soon"), message("late")])
