@@ -365,6 +365,7 @@ def make_encoder(settings: Settings) -> OpenVinoEmbedder:
         batch_tokens=settings.embed.batch_tokens,
         threads=settings.embed.threads,
         max_tokens=settings.embed.max_tokens,
+        pad_to=settings.embed.pad_to,
         documents_give_way=settings.embed.documents_give_way,
         connect_timeout_s=settings.embed.connect_timeout_s,
     )

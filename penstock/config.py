@@ -71,6 +71,9 @@ class EmbedSettings(Section, frozen=True):
     """0: one for each core."""
     max_tokens: Annotated[int, Meta(ge=0)] = 0
     """Longer texts are cut here. 0: the model's own window; never more than that."""
+    pad_to: PositiveInt = 8
+    """Texts are padded to a multiple of so many tokens, as a batch of a shape that is new to the encoder costs double.
+    1: only to the longest of a batch."""
     documents_give_way: bool = True
     """Documents are encoded only on cores that nothing else wants (Linux), so that questions hardly feel an ingestion.
     Turn it off where other programs keep all cores busy and documents must go on all the same."""

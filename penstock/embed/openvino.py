@@ -16,7 +16,7 @@ from penstock.core.errors import StageUnavailable
 from penstock.core.ports import TextKind, Tokenizer
 from penstock.core.types import Vectors
 from penstock.embed.load import Loaded, load
-from penstock.models.batches import padded, plan, plan_closely
+from penstock.models.batches import STEP, padded, plan, plan_closely
 from penstock.models.engine import Engine, Precision, Totals
 from penstock.models.lane import Lane
 
@@ -74,6 +74,7 @@ class OpenVinoEmbedder:
         batch_tokens: int = 1_024,
         threads: int = 0,
         max_tokens: int = 0,
+        pad_to: int = STEP,
         documents_give_way: bool = True,
         connect_timeout_s: float = 5.0,
     ) -> None:
@@ -85,6 +86,7 @@ class OpenVinoEmbedder:
         self._threads = threads or len(os.sched_getaffinity(0))
         self._max_tokens = max_tokens
         self._connect_timeout_s = connect_timeout_s
+        self._pad_to = pad_to
         self._documents_give_way = documents_give_way
         self._streams = min(self._threads, MAX_STREAMS)
         self._tokens_lane = Lane(threads=1, name="embed-tokens")
@@ -171,9 +173,9 @@ class OpenVinoEmbedder:
             def at_once() -> None:
                 rows = loaded.tokenizer.encode(prefixed)
                 planned = plan_closely if len(rows) <= CLOSELY else plan
-                for batch in planned([len(row) for row in rows], budget_tokens=self._batch_tokens):
+                for batch in planned([len(row) for row in rows], budget_tokens=self._batch_tokens, step=self._pad_to):
                     ctx.check("embed")
-                    _encode(loaded, way.engine, rows, batch, vectors)
+                    self._encode(loaded, way.engine, rows, batch, vectors)
 
             goes_wide = len(texts) >= STREAM_FROM and self._streams > 1 and self._is_there(started.wide, ctx)
             way = started.wide if goes_wide else started.quick
@@ -188,9 +190,9 @@ class OpenVinoEmbedder:
         """One turn for each batch, so that others can go between; the longest first, so all streams end together."""
 
         def turn(batch: list[int]) -> Callable[[], None]:
-            return lambda: _encode(loaded, way.engine, rows, batch, vectors)
+            return lambda: self._encode(loaded, way.engine, rows, batch, vectors)
 
-        batches = plan([len(row) for row in rows], budget_tokens=self._batch_tokens)
+        batches = plan([len(row) for row in rows], budget_tokens=self._batch_tokens, step=self._pad_to)
         turns: list[Future[None]] = [way.lane.submit(turn(batch), ctx) for batch in reversed(batches)]
         waiting = [asyncio.wrap_future(future) for future in turns]
         try:
@@ -199,6 +201,13 @@ class OpenVinoEmbedder:
             # Whoever left, or met an error, wants none of the rest.
             for future in waiting:
                 future.cancel()
+
+    def _encode(
+        self, loaded: Loaded, engine: Engine, rows: list[list[int]], batch: list[int], vectors: Vectors
+    ) -> None:
+        taken = [rows[index] for index in batch]
+        ids, mask = padded(taken, pad_id=loaded.pad_id, window=loaded.tokenizer.max_tokens, step=self._pad_to)
+        vectors[batch] = engine.run(ids, mask)
 
     def _is_there(self, wide: _Way, ctx: Context) -> bool:
         """Whether it is compiled; that takes half a second, which nobody who asks should wait for."""
@@ -226,8 +235,3 @@ class OpenVinoEmbedder:
 def cpu_capabilities() -> tuple[str, ...]:
     """What the encoder can compute in on this CPU, as OpenVINO names it: FP32, BF16, INT8, …"""
     return tuple(str(item) for item in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
-
-
-def _encode(loaded: Loaded, engine: Engine, rows: list[list[int]], batch: list[int], vectors: Vectors) -> None:
-    taken = [rows[index] for index in batch]
-    vectors[batch] = engine.run(*padded(taken, pad_id=loaded.pad_id, window=loaded.tokenizer.max_tokens))

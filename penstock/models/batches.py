@@ -16,11 +16,11 @@ BATCH_TOKENS = 24
 """What a batch costs beside its tokens, in tokens (all-MiniLM-L6-v2, one thread: 12 in fp32, 32 in bf16 with AMX)."""
 
 
-def plan(lengths: Sequence[int], *, budget_tokens: int) -> list[list[int]]:
+def plan(lengths: Sequence[int], *, budget_tokens: int, step: int = STEP) -> list[list[int]]:
     """Indices of each batch, short texts first. A batch's longest text, padded, times its size stays within the
     budget; a text that alone is over it stands alone.
     """
-    lengths = [stretched(length) for length in lengths]
+    lengths = [stretched(length, step) for length in lengths]
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     batches: list[list[int]] = []
     current: list[int] = []
@@ -34,12 +34,12 @@ def plan(lengths: Sequence[int], *, budget_tokens: int) -> list[list[int]]:
     return batches
 
 
-def plan_closely(lengths: Sequence[int], *, budget_tokens: int) -> list[list[int]]:
+def plan_closely(lengths: Sequence[int], *, budget_tokens: int, step: int = STEP) -> list[list[int]]:
     """Like `plan`, with the fewest tokens computed: padding is weighed against what another batch costs by itself.
 
     Its time grows with the square of the number of texts, so it is for the few dozen questions that come together.
     """
-    lengths = [stretched(length) for length in lengths]
+    lengths = [stretched(length, step) for length in lengths]
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     least = [0.0] + [float("inf")] * len(order)
     begins = [0] * (len(order) + 1)
@@ -60,15 +60,15 @@ def plan_closely(lengths: Sequence[int], *, budget_tokens: int) -> list[list[int
     return batches[::-1]
 
 
-def stretched(tokens: int) -> int:
+def stretched(tokens: int, step: int = STEP) -> int:
     """The length to which a text of so many tokens is padded at the least."""
-    return -(-tokens // STEP) * STEP
+    return -(-tokens // step) * step
 
 
-def padded(rows: Sequence[Sequence[int]], *, pad_id: int, window: int) -> tuple[Ids, Ids]:
+def padded(rows: Sequence[Sequence[int]], *, pad_id: int, window: int, step: int = STEP) -> tuple[Ids, Ids]:
     """Token ids and mask, [texts, the longest stretched as far as the model's window goes]."""
     longest = max(len(row) for row in rows)
-    longest = max(longest, min(stretched(longest), window))
+    longest = max(longest, min(stretched(longest, step), window))
     ids = np.full((len(rows), longest), pad_id, dtype=np.int32)
     mask = np.zeros((len(rows), longest), dtype=np.int32)
     for place, row in enumerate(rows):

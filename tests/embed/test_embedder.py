@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,3 +134,43 @@ async def test_a_question_overtakes_a_bulk_call(embedder):
     await embedder.embed(["w1 w2"], context())
     assert not bulk.done()
     assert (await bulk).shape == (3_000, embedder.dimension)
+
+
+def idle_threads() -> set[str]:
+    """Threads of this process that run only where nobody else wants to."""
+    found = set()
+    for thread in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):
+            if os.sched_getscheduler(int(thread.name)) == os.SCHED_IDLE:
+                found.add(thread.name)
+    return found
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="that way of scheduling is Linux's")
+@pytest.mark.parametrize("gives_way", [True, False])
+async def test_documents_give_way_and_questions_do_not(folder, gives_way):
+    embedder = OpenVinoEmbedder(model=str(folder), threads=2, batch_tokens=64, documents_give_way=gives_way)
+    before = idle_threads()
+    embedder.start()
+    try:
+        questions = [tiny.words(5, seed=number) for number in range(8)]
+        for _ in range(50):  # until the wide way is there, too
+            await embedder.embed(questions, context())
+        assert idle_threads() == before
+        await embedder.embed(questions, context(priority="ingestion"), kind="passage")
+        assert (idle_threads() > before) == gives_way
+    finally:
+        embedder.stop()
+
+
+async def test_padding_is_a_setting_and_changes_nothing(folder, embedder):
+    exact = OpenVinoEmbedder(model=str(folder), precision="fp32", threads=1, pad_to=1)
+    exact.start()
+    try:
+        texts = [tiny.words(length, seed=length) for length in (1, 6, 7, 20)]
+        vectors = [(await exact.embed([text], context()))[0] for text in texts]
+        assert exact.totals().padding == 0
+        np.testing.assert_allclose(vectors, await embedder.embed(texts, context()), atol=2e-5)
+        assert embedder.totals().padding > 0
+    finally:
+        exact.stop()
