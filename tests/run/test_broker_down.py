@@ -95,6 +95,7 @@ def test_a_broker_that_is_down_delays_and_loses_nothing(tmp_path: Path, broker: 
         down.start()
         time.sleep(DOWN_S)
         down.join(120)
+        down_p99_s = asking.p99_s  # of the outage itself: what comes after is an ingestion
         (broker.start if how == "killed" else broker.thaw)()
         drained_s = wait_until_done(program.url, before.store, within_s=DRAINED_WITHIN_S)
 
@@ -105,13 +106,13 @@ def test_a_broker_that_is_down_delays_and_loses_nothing(tmp_path: Path, broker: 
         found = counts(program.url, before.store)
         print(
             f"{broker.name} {how} for {DOWN_S:g} s: {len(asking.took_s)} questions, {len(asking.failed)} failed, "
-            f"p99 {well_asked.p99_s * 1e3:.0f} -> {asking.p99_s * 1e3:.0f} ms; uploads {down.statuses}, longest "
+            f"p99 {well_asked.p99_s * 1e3:.1f} -> {down_p99_s * 1e3:.1f} ms; uploads {down.statuses}, longest "
             f"{down.longest_s:.2f} s; drained in {drained_s:.1f} s; {found}"
         )
         assert len(asking.failed) <= 0.001 * len(asking.took_s), asking.failed[:3]
         assert set(down.statuses) <= {200, 503}
         assert down.longest_s < LONGEST_S
-        assert asking.p99_s <= SLOWER * well_asked.p99_s or not IS_SOAK
+        assert down_p99_s <= SLOWER * well_asked.p99_s or not IS_SOAK
         wanted = len(before.wanted) + len(well.wanted) + len(down.wanted)
         assert found == {**found, "completed": wanted, "failed": 0, "total": wanted}
     finally:
