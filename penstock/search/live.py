@@ -306,8 +306,9 @@ class LiveSegment:
             sketches, vectors = [], []
             for record in records:
                 try:
-                    sketches.append(entry_of(record.id, record.payload or {}).sketch)
-                    vectors.append(_dense(record))
+                    entry, vector = entry_of(record.id, record.payload or {}), _dense(record)
+                    sketches.append(entry.sketch)
+                    vectors.append(vector)
                 except (DataDamaged, msgspec.DecodeError):
                     count += 1
             if vectors:
@@ -346,8 +347,10 @@ class LiveSegment:
 
 
 def _dense(record: Record) -> Vector:
+    """Raises DataDamaged for a passage whose vector is marked as deleted: ours go only together with theirs."""
     vectors = record.vector
-    assert isinstance(vectors, dict), "our points have named vectors"
+    if not isinstance(vectors, dict) or DENSE not in vectors:
+        raise DataDamaged(f"The passage at {record.id} has lost its vector.")
     return np.asarray(vectors[DENSE], np.float32)
 
 

@@ -138,6 +138,17 @@ async def test_damage_is_found_or_does_no_harm(tmp_path: Path, asker: Asker, *, 
     assert found > 0
 
 
+async def test_a_passage_whose_vector_is_marked_as_deleted_is_found(tmp_path: Path, asker: Asker) -> None:
+    await made(tmp_path / "whole")
+    (tmp_path / "whole" / "stores/s/at-rest.json").unlink()
+    (flags,) = (tmp_path / "whole").rglob("vector_storage-meaning/deleted/flags_a.dat")
+    content = bytearray(flags.read_bytes())
+    content[2] ^= 1
+    flags.write_bytes(content)
+
+    assert asker.ask(tmp_path / "whole") == "found"
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of its own with 400 MB, which needs root."""
