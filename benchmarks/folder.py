@@ -147,10 +147,10 @@ async def _encoder_alone(arguments: argparse.Namespace, data: Path) -> dict[str,
             if len(texts) >= arguments.sample:
                 break
         texts = texts[: arguments.sample]
-        await penstock.embedder.embed(texts[:64], ctx, kind="passage")
+        await penstock.encoders.current.embed(texts[:64], ctx, kind="passage")
         began_s = time.perf_counter()
         for start in range(0, len(texts), GROUP):
-            await penstock.embedder.embed(texts[start : start + GROUP], ctx, kind="passage")
+            await penstock.encoders.current.embed(texts[start : start + GROUP], ctx, kind="passage")
         took_s = time.perf_counter() - began_s
         return {"passages": float(sum(row.chunks for row in rows)), "passages_per_s": len(texts) / took_s}
     finally:

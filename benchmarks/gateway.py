@@ -52,6 +52,7 @@ from penstock.core.types import (
     Vector,
     Vectors,
 )
+from penstock.embed.encoders import Encoders
 from penstock.gateway.app import create_app
 from penstock.gateway.keys import KeyAuthenticator
 from penstock.gateway.readiness import Readiness
@@ -116,6 +117,9 @@ class NoIndex:
 
     async def holds(self, file_id: str, version: str) -> int:  # noqa: ARG002
         return 1
+
+    async def files(self) -> set[str]:
+        raise NotImplementedError
 
     async def entries_of(self, file_id: str) -> tuple[list[Entry], Vectors]:
         raise NotImplementedError
@@ -186,7 +190,7 @@ async def made(folder: Path) -> AsyncGenerator[tuple[Server, str]]:
     """The server, and a key that it takes."""
     metrics, readiness, settings, stores = Metrics(), Readiness(), Settings(), OneStore()
     questions = QuestionPipeline(
-        embedder=NoEmbedder(),
+        encoders=Encoders(NoEmbedder()),
         indexes=IndexDirectory(open_index=lambda _: NoIndex()),
         router=NoEngine(),
         metrics=metrics,

@@ -24,9 +24,8 @@ from penstock.core.context import Context, start_context
 from penstock.core.errors import BadSetting, NotFound
 from penstock.core.ports import Source
 from penstock.core.types import Principal, Store
-from penstock.embed.batched import BatchedEmbedder
+from penstock.embed.build import EmbedStage
 from penstock.embed.openvino import OpenVinoEmbedder
-from penstock.embed.shared import SharedEmbedder
 from penstock.flow.datalock import DataLock
 from penstock.flow.memory import give_back_memory
 from penstock.flow.pressure import Pressure
@@ -43,10 +42,11 @@ from penstock.pipeline.directory import IndexDirectory
 from penstock.pipeline.document import Ingestion, Progress
 from penstock.pipeline.economy import Economy
 from penstock.pipeline.intake import Intake, MakeRun
+from penstock.pipeline.moving import Moving
 from penstock.pipeline.question import QuestionPipeline
 from penstock.pipeline.ranking import Ranking
 from penstock.pipeline.recovery import recover, refill
-from penstock.pipeline.reembed import Reembedded, Reembedding
+from penstock.pipeline.reembed import Reembedded
 from penstock.pipeline.reorder import Reorder
 from penstock.pipeline.uploads import Uploads
 from penstock.pipeline.usage import UsageBook
@@ -56,7 +56,7 @@ from penstock.rerank.build import RerankStage
 from penstock.rerank.similarity import SimilarityReranker
 from penstock.search.batched import BatchedIndex
 from penstock.search.edge import EdgeIndex
-from penstock.search.generation import drop_others, folder_for, folder_of
+from penstock.search.generation import drop_others, folder_of
 from penstock.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -64,8 +64,6 @@ logger = logging.getLogger(__name__)
 CATALOG_FILE = "catalog.db"
 RECOVERY_TIMEOUT_S = 600.0
 SEARCHES_TOGETHER = 32
-EVERYTHING = 256
-"""Questions of one pass of the encoder; what bounds it is `embed.batch_tokens`."""
 
 
 class Penstock:
@@ -83,14 +81,9 @@ class Penstock:
         self.ledger = Ledger(database=self._database)
         self.keys = Keys(database=self._database)
         self.kept = KeptResponses(database=self._database)
-        self.encoder = make_encoder(settings)
-        self.embedder = BatchedEmbedder(
-            embedder=self.encoder,
-            max_tokens=settings.embed.batch_tokens,
-            max_items=EVERYTHING if settings.flow.batching else 1,
-            workers=self.encoder.streams if settings.flow.batching else 1,
-            observe=self.metrics.observe_batch,
-        )
+        self._embed = EmbedStage(settings=settings, observe_batch=self.metrics.observe_batch)
+        self.encoder = self._embed.current
+        self.encoders = self._embed.encoders
         self._fetcher = Fetcher(
             rules=AddressRules(allowed=settings.ingest.url_hosts, ports=settings.ingest.url_ports),
             max_bytes=settings.ingest.url_max_bytes,
@@ -103,8 +96,8 @@ class Penstock:
             database=self._database,
             queue=self.queue,
             indexes=self.indexes,
-            embedder=self.embedder,
-            make_reader=lambda: make_reader(settings, self.encoder),
+            encoders=self.encoders,
+            make_reader=self._make_reader,
             metrics=self.metrics,
             max_bytes=settings.ingest.max_file_bytes,
             min_free_bytes=settings.search.min_free_bytes,
@@ -119,7 +112,7 @@ class Penstock:
                 max_sentences=settings.extractive.max_sentences,
                 abstain_below=settings.extractive.abstain_below,
                 # The evidence was fitted with this encoder's cosines; with another the words alone decide.
-                cosines=settings.embed.model == DEFAULT_MODEL,
+                cosines=settings.embed.model == DEFAULT_MODEL and not settings.embed.next,
             ),
             on_death=_report_death,
             observe=self.metrics.observe_generation,
@@ -140,14 +133,16 @@ class Penstock:
         )
         reranker = self._rerank.reranker
         self._similarity = SimilarityReranker(
-            embedder=self.embedder, dense_weight=settings.search.dense_weight, language=settings.search.language
+            embedder=self.encoders.current,
+            dense_weight=settings.search.dense_weight,
+            language=settings.search.language,
         )
         self.ranking = Ranking(
             reranker=reranker, similarity=self._similarity, max_query_chars=settings.server.max_question_chars
         )
         self.limiter = make_limiter(settings=settings.limits, environ=environ, observe=self.metrics.limits_are_local)
         self.questions = QuestionPipeline(
-            embedder=SharedEmbedder(embedder=self.embedder) if settings.flow.single_flight else self.embedder,
+            encoders=self._embed.asking,
             indexes=self.indexes,
             router=self.generation.router,
             metrics=self.metrics,
@@ -166,7 +161,7 @@ class Penstock:
         await self._database.start()
         # Loading the encoder and opening the stores take about as long as each other, and neither needs the other.
         loading = asyncio.create_task(
-            asyncio.to_thread(self.encoder.start if encoder else _nothing), name="load-encoder"
+            asyncio.to_thread(self._embed.start if encoder else _nothing), name="load-encoder"
         )
         try:
             await self.uploads.start_before_stores()
@@ -196,8 +191,7 @@ class Penstock:
         await self.usage.stop()
         await self.uploads.stop()
         await self.indexes.stop()
-        await self.embedder.stop()
-        await asyncio.to_thread(self.encoder.stop)
+        await self._embed.stop()
         await self._database.stop()
         self._lock.release()
 
@@ -215,15 +209,14 @@ class Penstock:
 
     async def store_for_writing(self, tenant: str, name: str) -> Store:
         """The store of that name, or one made now. Raises BadSetting when it holds another model's vectors."""
+        newest = self.encoders.newest
         try:
             store = await self.stores.get(tenant, name)
         except NotFound:
-            store = await self.stores.named(
-                tenant, name, embedder=self.embedder.model, dimension=self.embedder.dimension
-            )
-        if store.embedder != self.embedder.model:
+            store = await self.stores.named(tenant, name, embedder=newest.model, dimension=newest.dimension)
+        if store.embedder not in self.encoders.models:
             raise BadSetting(
-                f"Store '{store.name}' holds vectors of {store.embedder}, and embed.model is {self.embedder.model}. "
+                f"Store '{store.name}' holds vectors of {store.embedder}, and embed.model is {newest.model}. "
                 "Ingest into another store, or set the model back."
             )
         return store
@@ -237,7 +230,7 @@ class Penstock:
         report: Callable[[Progress], None] | None = None,
     ) -> Progress:
         """Bring in what is new among the sources."""
-        async with self._reader() as reader:
+        async with self._writing(store) as (store, reader):  # noqa: PLR1704 - as it is now
             run = await self._run_of(store, reader, report)(None, None)
             return await run.run(sources, ctx)
 
@@ -256,11 +249,11 @@ class Penstock:
         `in_step` takes out what is gone from them, too. Raises InvalidRequest when that is most of the store.
         """
         sources = self.sources(paths)  # says at once which path is missing
-        async with self._reader() as reader:
+        async with self._writing(store) as (store, reader):  # noqa: PLR1704 - as it is now
             intake = Intake(
                 store=store,
                 folder=self._folder_of(store),
-                fingerprint=f"{self.embedder.model} {reader.fingerprint}",
+                fingerprint=f"{store.embedder} {reader.fingerprint}",
                 sources=lambda resume: sources if resume is None else self.sources(paths, resume=resume),
                 make_run=self._run_of(store, reader, report),
                 seen=SeenFiles(database=self._database),
@@ -269,13 +262,19 @@ class Penstock:
             return await (intake.run_in_step(ctx, even_most=even_most) if in_step else intake.run(ctx))
 
     @asynccontextmanager
-    async def _reader(self) -> AsyncIterator[FileReader]:
-        reader = make_reader(self.settings, self.encoder)
-        await reader.start()
-        try:
-            yield reader
-        finally:
-            await reader.stop()
+    async def _writing(self, store: Store) -> AsyncIterator[tuple[Store, FileReader]]:
+        """A block in which the store does not move; the store as it is in it, and what reads files for its encoder."""
+        async with self.uploads.writers.run(store.id):
+            store = await self.stores.get(store.tenant, store.id)
+            reader = self._make_reader(store.embedder)
+            await reader.start()
+            try:
+                yield store, reader
+            finally:
+                await reader.stop()
+
+    def _make_reader(self, model: str) -> FileReader:
+        return make_reader(self.settings, self._embed.encoder(model))
 
     def _run_of(self, store: Store, reader: FileReader, report: Callable[[Progress], None] | None) -> MakeRun:
         async def make(
@@ -284,7 +283,7 @@ class Penstock:
             return Ingestion(
                 store=store,
                 index=await self.indexes.of(store),
-                embedder=self.embedder,
+                embedder=self.encoders.of(store),
                 reader=reader,
                 records=self.ledger,
                 metrics=self.metrics,
@@ -295,30 +294,19 @@ class Penstock:
 
         return make
 
-    async def reembed(
-        self, store: Store, ctx: Context, *, report: Callable[[Reembedded], None] | None = None
-    ) -> Reembedded:
-        """Give the store the vectors of the encoder in use, and let it answer with them. Resumes after a kill."""
-        base = self._folder / "stores" / store.id
-        renewed = msgspec.structs.replace(store, embedder=self.embedder.model, dimension=self.embedder.dimension)
-        target = self._edge_of(renewed, folder=folder_for(base, renewed.embedder))
-        budget = make_reader(self.settings, self.encoder).chunk_tokens
-        await target.start()
-        try:
-            work = Reembedding(
-                store=store,
-                source=await self.indexes.of(store),
-                target=target,
-                embedder=self.embedder,
-                text_of=lambda entry: embedding_text(entry.title, entry.chunk, max_tokens=budget),
-                report=report,
-            )
-            done = await work.run(await self.ledger.all(store.id), ctx)
-        finally:
-            await target.stop()
-        await self.indexes.close(store.id)
-        await self.stores.switch(store, embedder=renewed.embedder, dimension=renewed.dimension)
-        return done
+    def moving(self, *, report: Callable[[Store, Reembedded], None]) -> Moving:
+        """What moves stores to the newest encoder, while they are used or not."""
+        newest = self.encoders.newest
+        budget = self._make_reader(newest.model).chunk_tokens
+        return Moving(
+            embedder=newest,
+            stores=self.stores,
+            ledger=self.ledger,
+            indexes=self.indexes,
+            writers=self.uploads.writers,
+            text_of=lambda entry: embedding_text(entry.title, entry.chunk, max_tokens=budget),
+            report=report,
+        )
 
     def drop_former(self, store: Store) -> int:
         """Remove the indexes of encoders that the store does not answer with any more. Returns how many."""
@@ -354,21 +342,6 @@ class Penstock:
             settings=self.settings.search,
             reuse_vectors=self.settings.ingest.reuse_vectors,
         )
-
-
-def make_encoder(settings: Settings) -> OpenVinoEmbedder:
-    """The encoder, not yet started: the server's, or that of a worker beside it."""
-    return OpenVinoEmbedder(
-        model=settings.embed.model,
-        revision=settings.embed.revision,
-        precision=settings.embed.precision,
-        batch_tokens=settings.embed.batch_tokens,
-        threads=settings.embed.threads,
-        max_tokens=settings.embed.max_tokens,
-        pad_to=settings.embed.pad_to,
-        documents_give_way=settings.embed.documents_give_way,
-        connect_timeout_s=settings.embed.connect_timeout_s,
-    )
 
 
 def make_reader(settings: Settings, encoder: OpenVinoEmbedder) -> FileReader:

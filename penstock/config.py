@@ -62,6 +62,11 @@ class EmbedSettings(Section, frozen=True):
     """A name on the model hub, or the path of a folder that holds the model."""
     revision: str = ""
     """Commit, tag or branch on the hub; empty: its main branch."""
+    next: str = ""
+    """The model to which all stores are to move. It is loaded beside `model`; the server encodes the stores anew in the
+    background, and each answers with it once it is complete. When all have moved, make it `model` and empty this."""
+    next_revision: str = ""
+    """Commit, tag or branch of `next`."""
     precision: Literal["auto", "fp32", "bf16", "int8"] = "auto"
     """auto: bf16 where the CPU computes in it, else fp32. int8 changes the vectors a little, and may be faster on a CPU
     with int8 dot products."""

@@ -14,12 +14,14 @@ from penstock.core.context import Context, start_context
 from penstock.core.errors import BadDocument
 from penstock.core.ports import Queue, Source
 from penstock.core.types import Block, Chunk, Document, FileRecord, Hit, Principal, Query, Store, StoredFile
+from penstock.embed.encoders import Encoders
 from penstock.ingest.chunk import chunk_document, embedding_text
 from penstock.pipeline.directory import IndexDirectory
 from penstock.pipeline.recovery import recover, refill
 from penstock.pipeline.uploads import Uploads
 from penstock.queue.sqlite import SqliteQueue
 from penstock.search.edge import EdgeIndex
+from penstock.search.generation import folder_of
 from penstock.telemetry.metrics import Metrics
 from tests.hashing import DIMENSION, HashingEmbedder, WordTokenizer
 
@@ -92,6 +94,7 @@ class Parts(Uploads):
         now_s: Callable[[], float] | None = None,
         lease_s: float = 1.0,
         max_backlog: int = 100_000,
+        encoders: Encoders | None = None,
         **more: Any,
     ) -> None:
         self.folder = folder
@@ -106,8 +109,8 @@ class Parts(Uploads):
             max_backlog=max_backlog,
             **more,
             indexes=IndexDirectory(open_index=self._index_of),
-            embedder=HashingEmbedder(),
-            make_reader=lambda: self.reader,
+            encoders=encoders or Encoders(HashingEmbedder()),
+            make_reader=lambda _: self.reader,
             metrics=Metrics(),
             max_bytes=1_000_000,
             min_free_bytes=0,
@@ -142,7 +145,7 @@ class Parts(Uploads):
 
     async def attach(self, store: Store, file: StoredFile, **how: object) -> FileRecord:
         wanted = Wanted(file_id=file.id, **how)  # type: ignore[arg-type]
-        return await self.attaching.attach(store, wanted, model="hashing-64")
+        return await self.attaching.attach(store, wanted)
 
     async def step(self) -> bool:
         """What waits is carried to the queue, and one group of it is done."""
@@ -158,7 +161,7 @@ class Parts(Uploads):
         raise AssertionError("the work does not end")
 
     async def hits(self, store: Store, text: str, **query: object) -> Sequence[Hit]:
-        vector = (await self.embedder.embed([text], context()))[0]
+        vector = (await self.encoders.of(store).embed([text], context()))[0]
         index = await self.indexes.of(store)
         return (await index.search(Query(text=text, limit=20, **query), vector, context())).hits  # type: ignore[arg-type]
 
@@ -170,7 +173,7 @@ class Parts(Uploads):
 
     def _index_of(self, store: Store) -> EdgeIndex:
         return EdgeIndex(
-            folder=self.folder / "stores" / store.id,
+            folder=folder_of(self.folder / "stores" / store.id, store.embedder),
             store_id=store.id,
             model=store.embedder,
             dimension=store.dimension,

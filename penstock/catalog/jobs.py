@@ -44,6 +44,8 @@ class Assignment(Value, frozen=True):
     size_bytes: int
     chunk_tokens: int
     tries: int
+    embedder: str
+    """The encoder of its store."""
 
 
 class Refused(Value, frozen=True):
@@ -105,13 +107,13 @@ class Jobs:
     # --- under way --------------------------------------------------------------------
 
     async def begin(
-        self, tickets: Sequence[Ticket], *, worker: str, model: str, now_s: float, lease_s: float
+        self, tickets: Sequence[Ticket], *, worker: str, models: Collection[str], now_s: float, lease_s: float
     ) -> list[Assignment | Refused]:
-        """Give the worker what it may have of these, in their order. `model` is the encoder that it has."""
+        """Give the worker what it may have of these, in their order. `models` are the encoders that it has."""
 
         def work(connection: sqlite3.Connection) -> list[Assignment | Refused]:
             alone = len(tickets) == 1
-            return [_begin(connection, ticket, worker, model, now_s, lease_s, alone=alone) for ticket in tickets]
+            return [_begin(connection, ticket, worker, models, now_s, lease_s, alone=alone) for ticket in tickets]
 
         return await self._database.run(work)
 
@@ -288,7 +290,7 @@ def _begin(
     connection: sqlite3.Connection,
     ticket: Ticket,
     worker: str,
-    model: str,
+    models: Collection[str],
     now_s: float,
     lease_s: float,
     *,
@@ -310,7 +312,7 @@ def _begin(
     free_s = due_s if leased_until_s is None else max(leased_until_s, now_s + 1.0)
     if free_s > now_s:
         return Refused(job_id=ticket.job_id, kind="later", after_s=free_s - now_s)
-    if embedder != model:
+    if embedder not in models:
         return Refused(job_id=ticket.job_id, kind="later", after_s=60.0, reason=f"It needs the encoder {embedder}.")
     if tries and not alone:
         return Refused(job_id=ticket.job_id, kind="alone")
@@ -321,8 +323,9 @@ def _assign(
     connection: sqlite3.Connection, ticket: Ticket, worker: str, now_s: float, lease_s: float
 ) -> Assignment | Refused:
     row = connection.execute(
-        "SELECT files.tenant, store_files.filename, sha256, files.size_bytes, chunk_tokens, tries "
-        "FROM jobs JOIN store_files USING (store_id, file_id) JOIN files ON files.id = file_id WHERE jobs.id = ?",
+        "SELECT files.tenant, store_files.filename, sha256, files.size_bytes, chunk_tokens, tries, embedder "
+        "FROM jobs JOIN store_files USING (store_id, file_id) JOIN files ON files.id = file_id "
+        "JOIN stores ON stores.id = store_id WHERE jobs.id = ?",
         (ticket.job_id,),
     ).fetchone()
     if row is None:
@@ -337,7 +340,7 @@ def _assign(
         "WHERE store_id = ? AND file_id = ?",
         (worker, now_s, ticket.store_id, ticket.file_id),
     )
-    tenant, filename, sha256, size_bytes, chunk_tokens, tries = row
+    tenant, filename, sha256, size_bytes, chunk_tokens, tries, embedder = row
     return Assignment(
         lease=lease,
         job_id=ticket.job_id,
@@ -349,6 +352,7 @@ def _assign(
         size_bytes=size_bytes,
         chunk_tokens=chunk_tokens,
         tries=tries,
+        embedder=embedder,
     )
 
 

@@ -123,12 +123,22 @@ class Stores:
         return await self._change(work)
 
     async def switch(self, store: Store, *, embedder: str, dimension: int) -> Store:
-        """From now on the store answers with another encoder's vectors, which are there already."""
-        await self._database.run(
-            lambda connection: connection.execute(
+        """From now on the store answers with another encoder's vectors, which are there already.
+
+        Whoever works on a file with the former encoder has lost it.
+        """
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute(
                 "UPDATE stores SET embedder = ?, dimension = ? WHERE id = ?", (embedder, dimension, store.id)
             )
-        )
+            connection.execute(
+                "UPDATE store_files SET status = 'queued' WHERE store_id = ? AND status IN ('parsing', 'embedding')",
+                (store.id,),
+            )
+            connection.execute("UPDATE jobs SET lease = NULL, leased_until_s = NULL WHERE store_id = ?", (store.id,))
+
+        await self._change(work)
         return msgspec.structs.replace(store, embedder=embedder, dimension=dimension)
 
     async def touch(self, store_id: str) -> None:

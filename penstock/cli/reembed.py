@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 from penstock.cli.session import OWNER, Session
+from penstock.core.types import Store
 from penstock.pipeline.reembed import Reembedded
 
 LINE_EVERY_S = 10.0
@@ -19,25 +21,31 @@ async def reembed(session: Session, name: str, *, drop_former: bool) -> int:
             dropped = penstock.drop_former(store)
             sys.stderr.write(f"{store.name}: {dropped} former indexes removed; it answers with {store.embedder}\n")
             return 0
-        view = _Lines(store.name)
-        done = await penstock.reembed(store, session.context(priority="ingestion"), report=view.update)
+        done = await penstock.moving(report=Lines(_say).update).move(store)
         sys.stderr.write(
             f"{store.name}: {done.files} files, {done.encoded} passages encoded, {done.kept} files were there already. "
-            f"It answers with {penstock.embedder.model} now; the former index is kept until `--drop-former`.\n"
+            f"It answers with {penstock.encoders.newest.model} now; the former index is kept until `--drop-former`.\n"
         )
     return 0
 
 
-class _Lines:
-    """A line on standard error now and then."""
+class Lines:
+    """A line for each store now and then."""
 
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._began_s = self._line_s = time.monotonic()
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._store_id = ""
+        self._began_s = self._line_s = 0.0
 
-    def update(self, done: Reembedded) -> None:
+    def update(self, store: Store, done: Reembedded) -> None:
         now_s = time.monotonic()
+        if store.id != self._store_id:
+            self._store_id, self._began_s, self._line_s = store.id, now_s, now_s
         if now_s - self._line_s >= LINE_EVERY_S:
             self._line_s = now_s
             rate = done.encoded / (now_s - self._began_s)
-            sys.stderr.write(f"{self._title}: {done.files} files, {done.encoded} passages, {rate:.0f} a second\n")
+            self._say(f"{store.name}: {done.files} files, {done.encoded} passages, {rate:.0f} a second")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

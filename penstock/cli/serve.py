@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import sys
 import webbrowser
@@ -17,6 +18,7 @@ from penstock.catalog.keys import hash_of, read_secret
 from penstock.cli.follow import Follower
 from penstock.cli.ingest import read_into
 from penstock.cli.keys import there_are_keys
+from penstock.cli.reembed import Lines
 from penstock.cli.renewal import Renewal
 from penstock.cli.session import OWNER, Session
 from penstock.config import Settings
@@ -28,7 +30,10 @@ from penstock.gateway.serve import bind, make_server
 from penstock.pipeline.suggest import suggest
 from penstock.run.dispatch import Dispatch
 from penstock.run.housekeeper import Housekeeper
+from penstock.run.mover import Mover
 from penstock.run.worker import UploadWorker
+
+log = logging.getLogger("penstock.serve")
 
 FIRST_QUESTION = "What do these documents say?"
 
@@ -66,6 +71,9 @@ async def _serve(session: Session, *, paths: list[str], store_name: str, open_pa
             worker.start()
             housekeeper = Housekeeper(kept=penstock.kept, partial=penstock.uploads.partial_keeper)
             housekeeper.start()
+            mover = Mover(moving=penstock.moving(report=Lines(log.info).update), linger_s=settings.request_timeout_s)
+            if session.settings.embed.next:
+                mover.start()
             follower = Follower(penstock, session, paths=paths if watch else [], store_name=store_name)
             follower.start()
             await authenticator.start()
@@ -81,6 +89,7 @@ async def _serve(session: Session, *, paths: list[str], store_name: str, open_pa
                 await renewal.stop()
             finally:
                 await follower.stop()
+                await mover.stop()
                 await authenticator.stop()
                 await housekeeper.stop()
                 await worker.stop()
@@ -113,7 +122,7 @@ def _app(penstock: Penstock, settings: Settings, readiness: Readiness, authentic
 async def _example(penstock: Penstock, session: Session) -> str:
     """A question to try, from the documents that are there."""
     stores = await penstock.stores.list(OWNER.tenant)
-    usable = tuple(store for store in stores if store.embedder == penstock.embedder.model)
+    usable = tuple(store for store in stores if store.embedder in penstock.encoders.models)
     ctx = session.context(timeout_s=session.settings.server.request_timeout_s)
     return (await suggest(penstock.questions, usable, ctx) if usable else None) or FIRST_QUESTION
 

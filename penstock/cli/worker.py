@@ -9,9 +9,10 @@ import signal
 import socket
 import sys
 
-from penstock.assemble import make_encoder, make_reader
+from penstock.assemble import make_reader
 from penstock.cli.session import Session
 from penstock.core.errors import BadSetting, StageUnavailable
+from penstock.embed.build import EmbedStage
 from penstock.pipeline.work import Leases, Work
 from penstock.queue.build import make_broker
 from penstock.run.remote import RemoteServer
@@ -25,28 +26,26 @@ async def work(session: Session, url: str | None) -> int:
     settings = session.settings
     url = url or settings.worker.server
     server = RemoteServer(url=url, key=os.environ.get(settings.worker.key_env, ""))
-    encoder = make_encoder(settings)
+    stage = EmbedStage(settings=settings)
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
-    queue = None
-    await asyncio.to_thread(encoder.start)
+    broker = None
+    if settings.queue.backend != "sqlite":
+        broker = make_broker(settings=settings.queue, environ=os.environ)
+    leases: Leases = broker or server
+    steps = Work(
+        name=name,
+        server=server,
+        queue=leases,
+        encoders=stage.encoders,
+        make_reader=lambda model: make_reader(settings, stage.encoder(model)),
+        parallel_parses=2 * settings.ingest.parse_workers,
+    )
+    await asyncio.to_thread(stage.start)
     try:
-        reader = make_reader(settings, encoder)
-        await _hello(server, name, encoder.model, reader.fingerprint, backend=settings.queue.backend)
-        if settings.queue.backend != "sqlite":
-            queue = make_broker(settings=settings.queue, environ=os.environ)
-            await queue.start()
-        leases: Leases = server if queue is None else queue
-        worker = UploadWorker(
-            work=Work(
-                name=name,
-                server=server,
-                queue=leases,
-                embedder=encoder,
-                make_reader=lambda: make_reader(settings, encoder),
-                parallel_parses=2 * settings.ingest.parse_workers,
-            ),
-            lanes=settings.worker.groups,
-        )
+        await _hello(server, name, steps.fingerprints(), backend=settings.queue.backend)
+        if broker is not None:
+            await broker.start()
+        worker = UploadWorker(work=steps, lanes=settings.worker.groups)
         stopped = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -56,20 +55,20 @@ async def work(session: Session, url: str | None) -> int:
         await stopped.wait()
         await worker.stop()
     finally:
-        if queue is not None:
-            await queue.stop()
+        if broker is not None:
+            await broker.stop()
         await server.stop()
-        await asyncio.to_thread(encoder.stop)
+        await stage.stop()
     return 0
 
 
-async def _hello(server: RemoteServer, name: str, model: str, fingerprint: str, *, backend: str) -> None:
+async def _hello(server: RemoteServer, name: str, encoders: dict[str, str], *, backend: str) -> None:
     """A server that is just starting is waited for."""
     loop = asyncio.get_running_loop()
     until_s = loop.time() + WAIT_FOR_SERVER_S
     while True:
         try:
-            welcome = await server.hello(worker=name, model=model, fingerprint=fingerprint)
+            welcome = await server.hello(worker=name, encoders=encoders)
             break
         except StageUnavailable:
             if loop.time() > until_s:

@@ -152,7 +152,7 @@ def _uploading(uploads: Uploads, settings: Settings, tokenizer: Tokenizer) -> li
         *in_stores.operations(),
         *FileBatches(uploads=uploads, files=in_stores).operations(),
         *WorkRoutes(uploads=uploads, settings=settings.queue).operations(),
-        *Embeddings(embedder=uploads.embedder, tokenizer=tokenizer).operations(),
+        *Embeddings(embedder=uploads.encoders.current, tokenizer=tokenizer).operations(),
     ]
 
 

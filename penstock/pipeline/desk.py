@@ -49,6 +49,7 @@ from penstock.pipeline.backoff import pause_s
 from penstock.pipeline.directory import IndexDirectory
 from penstock.pipeline.document import completed
 from penstock.pipeline.recovery import recover
+from penstock.pipeline.writers import Writers
 from penstock.telemetry.metrics import Metrics
 
 log = logging.getLogger("penstock.work")
@@ -106,6 +107,7 @@ class Desk:
         jobs: Jobs,
         originals: Originals,
         indexes: IndexDirectory,
+        writers: Writers,
         metrics: Metrics,
         lease_s: float = 30.0,
         pause_s: Callable[[int], float] = pause_s,
@@ -116,6 +118,7 @@ class Desk:
         self._jobs = jobs
         self._originals = originals
         self._indexes = indexes
+        self._writers = writers
         self._metrics = metrics
         self.lease_s = lease_s
         self._pause_s = pause_s
@@ -143,11 +146,13 @@ class Desk:
 
     # --- what a worker asks ---------------------------------------------------------------
 
-    async def begin(self, tickets: Sequence[Ticket], *, worker: str, model: str) -> list[Assignment | Refused]:
+    async def begin(
+        self, tickets: Sequence[Ticket], *, worker: str, models: Sequence[str]
+    ) -> list[Assignment | Refused]:
         """One answer a ticket, in their order."""
         now_s = self._now_s()
         self._seen[worker] = now_s
-        return await self._jobs.begin(tickets, worker=worker, model=model, now_s=now_s, lease_s=self.lease_s)
+        return await self._jobs.begin(tickets, worker=worker, models=models, now_s=now_s, lease_s=self.lease_s)
 
     async def content(self, assignment: Assignment) -> bytes:
         """The file's bytes. Raises BadDocument, and NotFound when the job is no longer the worker's."""
@@ -215,7 +220,7 @@ class Desk:
         if at != len(vectors):
             raise ValueError(f"{len(vectors)} vectors for {at} chunks")
         for (tenant, store_id), members in rows.items():
-            async with self._lock(store_id):
+            async with self._writers.shared(store_id), self._lock(store_id):
                 outcomes += await self._write_store(tenant, store_id, members)
         return outcomes
 

@@ -10,8 +10,8 @@ import msgspec
 
 from penstock.config import DegradeSettings
 from penstock.core.context import Context
-from penstock.core.errors import InvalidRequest, StageUnavailable
-from penstock.core.ports import Embedder, Generator
+from penstock.core.errors import InvalidRequest
+from penstock.core.ports import Generator
 from penstock.core.types import (
     Comparison,
     Compound,
@@ -26,7 +26,9 @@ from penstock.core.types import (
     Sampling,
     Store,
     Tier,
+    Vector,
 )
+from penstock.embed.encoders import Encoders
 from penstock.pipeline.degrade import Course
 from penstock.pipeline.directory import IndexDirectory
 from penstock.pipeline.economy import Economy, Measured
@@ -155,7 +157,7 @@ class QuestionPipeline:
     def __init__(
         self,
         *,
-        embedder: Embedder,
+        encoders: Encoders,
         indexes: IndexDirectory,
         router: Router,
         metrics: Metrics,
@@ -164,7 +166,7 @@ class QuestionPipeline:
         reorder: Reorder | None = None,
     ) -> None:
         """Without a `reorder` there is no rerank stage; without an `economy` nothing is given up under pressure."""
-        self._embedder = embedder
+        self._encoders = encoders
         self._indexes = indexes
         self._metrics = metrics
         self._max_question_chars = max_question_chars
@@ -193,16 +195,23 @@ class QuestionPipeline:
             return Found(hits=())
         with timings.stage("embed"):
             ctx.check("embed")
-            vector = (await self._embedder.embed([question.text], ctx, kind="query"))[0]
+            vectors = await self._vectors(question, ctx)
         with timings.stage("search"):
             ctx.check("search")
             query = Query(text=question.text, limit=limit, filters=question.filters, groups=groups_of(ctx.principal))
             if len(question.stores) == 1:
                 index = await self._indexes.of(question.stores[0])
-                return await index.search(query, vector, ctx)
-            indexes = [await self._indexes.of(store) for store in question.stores]
-            parts = await asyncio.gather(*(index.search(query, vector, ctx) for index in indexes))
+                return await index.search(query, vectors[question.stores[0].embedder], ctx)
+            indexes = [(await self._indexes.of(store), vectors[store.embedder]) for store in question.stores]
+            parts = await asyncio.gather(*(index.search(query, vector, ctx) for index, vector in indexes))
         return merged(parts, limit)
+
+    async def _vectors(self, question: Question, ctx: Context) -> dict[str, Vector]:
+        """The question's vector by each encoder that its stores have: one, but for a while in which stores move."""
+        models = dict.fromkeys(store.embedder for store in question.stores)
+        encoded = [self._encoders.named(model).embed([question.text], ctx, kind="query") for model in models]
+        rows = [await encoded[0]] if len(encoded) == 1 else await asyncio.gather(*encoded)
+        return {model: vectors[0] for model, vectors in zip(models, rows, strict=True)}
 
     async def ask(self, question: Question, ctx: Context) -> Answering:
         """Search, then begin to answer. Errors up to the first word are raised here."""
@@ -243,12 +252,7 @@ class QuestionPipeline:
                 code="question_too_long",
             )
         for store in question.stores:
-            if store.embedder != self._embedder.model:
-                raise StageUnavailable(
-                    "search",
-                    f"store '{store.name}' holds vectors of {store.embedder}, and the encoder is "
-                    f"{self._embedder.model}. Set embed.model back, or ingest into a new store.",
-                )
+            self._encoders.of(store)
 
 
 def groups_of(principal: Principal) -> tuple[str, ...] | None:

@@ -9,7 +9,6 @@ other, whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -24,14 +23,6 @@ GROUP_CHUNKS = 256
 REMOVED_AT_ONCE = 256
 
 
-class Target(OpenIndex, Protocol):
-    """The second index."""
-
-    async def files(self) -> set[str]:
-        """Ids of the files of which it has passages."""
-        ...
-
-
 class Reembedded(msgspec.Struct):
     """What a run has done so far."""
 
@@ -43,14 +34,18 @@ class Reembedded(msgspec.Struct):
 
 
 class Reembedding:
-    """Nobody may write to the store meanwhile."""
+    """`run` copies what is not there yet.
+
+    Where the store is written to meanwhile, the next run finds what changed; one in which nobody writes leaves both in
+    step.
+    """
 
     def __init__(
         self,
         *,
         store: Store,
         source: OpenIndex,
-        target: Target,
+        target: OpenIndex,
         embedder: Embedder,
         text_of: Callable[[Entry], str],
         report: Callable[[Reembedded], None] | None = None,
@@ -64,26 +59,41 @@ class Reembedding:
         self._text_of = text_of
         self._report = report or (lambda _: None)
         self._waiting: list[Entry] = []
+        self._settled: dict[str, int | None] | None = None
+        """The files of the second index, with a digest of the row that it has them of; None before the first run."""
         self.done = Reembedded()
 
-    async def run(self, records: Sequence[FileRecord], ctx: Context) -> Reembedded:
-        """Bring the second index in step with the first. `records` are the store's rows."""
+    async def run(self, records: Sequence[FileRecord], ctx: Context) -> int:
+        """Bring the second index in step with the first, and say how many files that took. `records` are the store's
+        rows.
+        """
         there = {record.file_id: record for record in records if record.version is not None}
+        before = self._settled
+        settled = self._settled = {} if before is None else before
+        took = 0
         for record in there.values():
+            if settled.get(record.file_id) == _digest(record):
+                continue
             entries, _ = await self._source.entries_of(record.file_id)
             if await self._has(record, entries):
-                self.done.kept += 1
-                continue
-            self._waiting += entries
-            self.done.files += 1
+                self.done.kept += before is None
+            else:
+                self._waiting += entries
+                self.done.files += 1
+                took += 1
+            # What is written just now may be further than its row, or behind it: then the next run looks again.
+            in_step = all(_is_of(entry, record) for entry in entries)
+            settled[record.file_id] = _digest(record) if in_step else None
             if len(self._waiting) >= GROUP_CHUNKS:
                 await self._write(ctx)
         await self._write(ctx)
-        gone = sorted(await self._target.files() - there.keys())
+        gone = sorted((await self._target.files() if before is None else settled.keys()) - there.keys())
         for start in range(0, len(gone), REMOVED_AT_ONCE):
             removals = [Removal(file_id=file_id) for file_id in gone[start : start + REMOVED_AT_ONCE]]
             await self._target.write([], np.empty((0, self._dimension), np.float32), removals, ctx)
-        return self.done
+        for file_id in gone:
+            settled.pop(file_id, None)
+        return took + len(gone)
 
     async def _has(self, record: FileRecord, entries: Sequence[Entry]) -> bool:
         """Whether the second index has the file just so, its attributes and access list included."""
@@ -107,6 +117,16 @@ class Reembedding:
         self.done.chunks += len(entries)
         self.done.encoded += len(entries) - encoded.reused
         self._report(self.done)
+
+
+def _digest(record: FileRecord) -> int:
+    return hash((record.version, record.filename, record.groups, tuple(sorted(record.attributes.items()))))
+
+
+def _is_of(entry: Entry, record: FileRecord) -> bool:
+    """Whether the passage says what its file's row says."""
+    row = (record.version, record.filename, record.groups, record.attributes)
+    return (entry.version, entry.filename, entry.groups, entry.attributes) == row
 
 
 def _shown(entry: Entry) -> Entry:

@@ -16,7 +16,8 @@ from penstock.catalog.originals import Originals
 from penstock.catalog.partial import PartialUploads
 from penstock.catalog.parts import Parts
 from penstock.catalog.stores import Stores
-from penstock.core.ports import Embedder, Queue
+from penstock.core.ports import Queue
+from penstock.embed.encoders import Encoders
 from penstock.pipeline.attaching import Attaching
 from penstock.pipeline.backlog import Backlog
 from penstock.pipeline.backoff import pause_s
@@ -26,6 +27,7 @@ from penstock.pipeline.keeping import FileKeeper, StoreKeeper
 from penstock.pipeline.outbox import Outbox
 from penstock.pipeline.partial import PartialKeeper
 from penstock.pipeline.work import SizedReader, Work
+from penstock.pipeline.writers import Writers
 from penstock.telemetry.metrics import Metrics
 
 INSIDE = "inside-"
@@ -42,8 +44,8 @@ class Uploads:
         database: Database,
         queue: Queue,
         indexes: IndexDirectory,
-        embedder: Embedder,
-        make_reader: Callable[[], SizedReader],
+        encoders: Encoders,
+        make_reader: Callable[[str], SizedReader],
         metrics: Metrics,
         max_bytes: int,
         min_free_bytes: int,
@@ -53,8 +55,9 @@ class Uploads:
         pause_s: Callable[[int], float] = pause_s,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        self.embedder = embedder
+        self.encoders = encoders
         self.indexes = indexes
+        self.writers = Writers()
         self.queue = queue
         self.metrics = metrics
         self._now_s = now_s
@@ -73,6 +76,7 @@ class Uploads:
             jobs=self.jobs,
             originals=self.originals,
             indexes=indexes,
+            writers=self.writers,
             metrics=metrics,
             lease_s=lease_s,
             pause_s=pause_s,
@@ -82,7 +86,7 @@ class Uploads:
             name=f"{INSIDE}{secrets.token_hex(4)}",
             server=self.desk,
             queue=queue,
-            embedder=embedder,
+            encoders=encoders,
             make_reader=make_reader,
             parallel_parses=parallel_parses,
         )
@@ -101,6 +105,8 @@ class Uploads:
             desk=self.desk,
             outbox=self.outbox,
             backlog=self.backlog,
+            encoders=self.encoders,
+            writers=self.writers,
         )
         self.store_keeper = StoreKeeper(
             stores=self.stores,

@@ -20,8 +20,8 @@ from penstock.catalog.jobs import Assignment, Refused, Ticket
 from penstock.core.context import start_context
 from penstock.core.errors import BadDocument, NotFound, PenstockError, StageUnavailable
 from penstock.core.messages import Lease, Verdict
-from penstock.core.ports import Embedder
 from penstock.core.types import Principal, Value, Vectors
+from penstock.embed.encoders import Encoders
 from penstock.pipeline.desk import NOT_THE_FILES_FAULT, OURS, Finished, Outcome, Unfinished
 from penstock.pipeline.document import Reader
 from penstock.pipeline.identity import content_version
@@ -54,7 +54,9 @@ class Server(Protocol):
 
     lease_s: float
 
-    async def begin(self, tickets: Sequence[Ticket], *, worker: str, model: str) -> list[Assignment | Refused]: ...
+    async def begin(
+        self, tickets: Sequence[Ticket], *, worker: str, models: Sequence[str]
+    ) -> list[Assignment | Refused]: ...
 
     async def content(self, assignment: Assignment) -> bytes: ...
 
@@ -134,28 +136,29 @@ class Work:
         name: str,
         server: Server,
         queue: Leases,
-        embedder: Embedder,
-        make_reader: Callable[[], SizedReader],
+        encoders: Encoders,
+        make_reader: Callable[[str], SizedReader],
         parallel_parses: int = 4,
     ) -> None:
+        """`make_reader` makes what reads and splits files for the encoder of that identity."""
         self.name = name
         self._server = server
         self._queue = queue
-        self._embedder = embedder
+        self._encoders = encoders
         self._make_reader = make_reader
         self._parses = asyncio.Semaphore(parallel_parses)
-        self._reader: SizedReader | None = None
+        self._readers: dict[str, SizedReader] = {}
         self._starting = asyncio.Lock()
 
-    def fingerprint(self) -> str:
-        """How files are read and split here."""
-        return self._make_reader().fingerprint
+    def fingerprints(self) -> dict[str, str]:
+        """How files are read and split here, for each encoder."""
+        return {model: self._make_reader(model).fingerprint for model in self._encoders.models}
 
     async def stop(self) -> None:
         """After the last step has ended."""
-        if self._reader is not None:
-            await self._reader.stop()
-            self._reader = None
+        while self._readers:
+            _, reader = self._readers.popitem()
+            await reader.stop()
 
     async def step(self, *, wait_s: float = 0.0) -> bool:
         """Do one group; False when there is none within `wait_s`. Cancelling it gives back what is not done."""
@@ -195,7 +198,8 @@ class Work:
         """Do those of the jobs that are to be done; returns those that must be begun alone."""
         if not tickets:
             return []
-        beginning = asyncio.ensure_future(self._server.begin(tickets, worker=self.name, model=self._embedder.model))
+        models = self._encoders.models
+        beginning = asyncio.ensure_future(self._server.begin(tickets, worker=self.name, models=models))
         try:
             answers = await asyncio.shield(beginning)
         except asyncio.CancelledError:
@@ -214,8 +218,10 @@ class Work:
         return [ticket for ticket in tickets if ticket.job_id in refused and refused[ticket.job_id].kind == "alone"]
 
     async def _work_on(self, group: Group, assigned: Sequence[Assignment]) -> None:
-        reader = await self._started_reader()
-        tasks = [asyncio.create_task(self._prepare(each, reader), name="work:prepare") for each in assigned]
+        readers = {each.embedder: await self._started_reader(each.embedder) for each in assigned}
+        tasks = [
+            asyncio.create_task(self._prepare(each, readers[each.embedder]), name="work:prepare") for each in assigned
+        ]
         group.preparing.update(zip((each.lease for each in assigned), tasks, strict=True))
         waiting: list[Prepared] = []
         unread = set(tasks)
@@ -228,7 +234,8 @@ class Work:
                     each for each in results if isinstance(each, Prepared) and each.finished.lease not in group.lost
                 ]
                 if sum(len(each.texts) for each in waiting) >= GROUP_CHUNKS or (waiting and not unread):
-                    await self._embed(group, waiting)
+                    for model in readers:
+                        await self._embed(group, model, [each for each in waiting if each.assignment.embedder == model])
                     waiting = []
         finally:
             for task in tasks:
@@ -238,7 +245,7 @@ class Work:
     async def _prepare(self, assignment: Assignment, reader: SizedReader) -> Prepared | Unfinished | None:
         """Read and split one file. None: the job is no longer ours."""
         sized = reader.sized(assignment.chunk_tokens)
-        salt = f"{self._embedder.model}\n{sized.fingerprint}"
+        salt = f"{assignment.embedder}\n{sized.fingerprint}"
         tenant = assignment.tenant
         try:
             async with self._parses:
@@ -270,12 +277,14 @@ class Work:
         )
         return Prepared(assignment, finished, [sized.embedding_text(document, chunk) for chunk in chunks])
 
-    async def _embed(self, group: Group, prepared: Sequence[Prepared]) -> None:
+    async def _embed(self, group: Group, model: str, prepared: Sequence[Prepared]) -> None:
+        if not prepared:
+            return
         texts = [text for each in prepared for text in each.texts]
         ctx = start_context(principal=NOBODY, timeout_s=GROUP_TIMEOUT_S, priority="ingestion")
         try:
             await self._server.embedding([each.finished.lease for each in prepared])
-            vectors = await self._embedder.embed(texts, ctx, kind="passage")
+            vectors = await self._encoders.named(model).embed(texts, ctx, kind="passage")
         except Exception as error:  # noqa: BLE001 - whose fault it was shows when each is tried alone
             await self._report(group, [_unfinished(each.assignment, error) for each in prepared])
             return
@@ -347,13 +356,13 @@ class Work:
             except (PenstockError, TimeoutError) as error:
                 log.warning("no heartbeat got through: %s", error or type(error).__name__)
 
-    async def _started_reader(self) -> SizedReader:
+    async def _started_reader(self, model: str) -> SizedReader:
         async with self._starting:
-            if self._reader is None:
-                reader = self._make_reader()
+            if model not in self._readers:
+                reader = self._make_reader(model)
                 await reader.start()
-                self._reader = reader
-            return self._reader
+                self._readers[model] = reader
+            return self._readers[model]
 
 
 def _heed_cancellation() -> None:

@@ -52,9 +52,9 @@ class RemoteServer:
         self._session: aiohttp.ClientSession | None = None
         self.lease_s = 30.0
 
-    async def hello(self, *, worker: str, model: str, fingerprint: str) -> Welcome:
+    async def hello(self, *, worker: str, encoders: dict[str, str]) -> Welcome:
         """Once before all else. Raises InvalidRequest for a worker that does not fit, Unauthenticated, Forbidden."""
-        welcome = await self._post("hello", Hello(worker=worker, model=model, fingerprint=fingerprint), Welcome)
+        welcome = await self._post("hello", Hello(worker=worker, encoders=encoders), Welcome)
         self.lease_s = welcome.lease_s
         return welcome
 
@@ -77,8 +77,10 @@ class RemoteServer:
 
     # --- the desk ---
 
-    async def begin(self, tickets: Sequence[Ticket], *, worker: str, model: str) -> list[Assignment | Refused]:
-        begun = await self._post("begin", Begin(worker=worker, model=model, tickets=list(tickets)), Begun)
+    async def begin(
+        self, tickets: Sequence[Ticket], *, worker: str, models: Sequence[str]
+    ) -> list[Assignment | Refused]:
+        begun = await self._post("begin", Begin(worker=worker, models=list(models), tickets=list(tickets)), Begun)
         return [*begun.assigned, *begun.refused]
 
     async def content(self, assignment: Assignment) -> bytes:

@@ -63,6 +63,9 @@ class BatchedIndex:
     async def count(self) -> int:
         return await self._index.count()
 
+    async def files(self) -> set[str]:
+        return await self._index.files()
+
     async def entries_of(self, file_id: str) -> tuple[list[Entry], Vectors]:
         return await self._index.entries_of(file_id)
 

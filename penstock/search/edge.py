@@ -241,6 +241,7 @@ class EdgeIndex:
         Raises DiskFull, DataDamaged, DeadlineExceeded (before it starts).
         """
         ctx.check("index")
+        self._opened()
         if vectors.shape != (len(upserts), self._dimension):
             raise ValueError(f"vectors of shape {vectors.shape} for {len(upserts)} entries of {self._dimension}")
         if not np.isfinite(vectors).all():

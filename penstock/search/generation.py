@@ -1,7 +1,7 @@
 """Where a store's index of one encoder lies: the first one in the store's folder, later ones below it.
 
 stores/<id>/                 the index of the encoder with which the store was made
-stores/<id>/models/<tag>/    that of another, made by `penstock reembed`
+stores/<id>/models/<tag>/    that of another, to which the store has moved or is to move
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ BELOW = "models"
 
 
 def folder_of(base: Path, model: str) -> Path:
-    """The folder of the index that answers with this encoder's vectors."""
+    """Where the index of this encoder is, or is to be made."""
     beside = folder_beside(base, model)
-    return beside if (beside / NAME).exists() else base
-
-
-def folder_for(base: Path, model: str) -> Path:
-    """Where an index of this encoder is, or is to be made."""
+    if (beside / NAME).exists():
+        return beside
     manifest = read_manifest(base)
-    return base if manifest is not None and manifest.model == model else folder_beside(base, model)
+    if manifest is not None:
+        return base if manifest.model == model else beside
+    # The store's first index is to be made, or that of its first encoder has been dropped.
+    return beside if (base / BELOW).exists() else base
 
 
 def folder_beside(base: Path, model: str) -> Path:

@@ -99,7 +99,7 @@ class Trial:
 
     async def begin(self, *names: str) -> None:
         tickets = [self.ticket(self.leased[name]) for name in names]
-        answers = await self.jobs.begin(tickets, worker="inside-1", model=MODEL, now_s=NOW_S, lease_s=LEASE_S)
+        answers = await self.jobs.begin(tickets, worker="inside-1", models=[MODEL], now_s=NOW_S, lease_s=LEASE_S)
         for name, answer in zip(names, answers, strict=True):
             assert isinstance(answer, Assignment), answer
             self.began[name] = answer

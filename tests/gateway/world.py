@@ -34,6 +34,7 @@ from penstock.core.context import Context, start_context
 from penstock.core.errors import NotFound
 from penstock.core.ports import Generator, Reranker, TextKind
 from penstock.core.types import Chunk, Delta, Entry, FileRecord, Outlook, Principal, Prompt, Store, Tier, Usage, Vectors
+from penstock.embed.encoders import Encoders
 from penstock.flow.pressure import Pressure
 from penstock.flow.ratelimit.quota import RateLimiter
 from penstock.gateway.app import create_app
@@ -196,7 +197,7 @@ class World:
         self.pressure = Pressure()
         economy = Economy(settings=self.settings.degrade, metrics=self.metrics, pressure=self.pressure.level)
         self.questions = QuestionPipeline(
-            embedder=self.embedder,
+            encoders=Encoders(self.embedder),
             indexes=self.indexes,
             router=Engines(*(engines if first == "extractive" else reversed(engines))),
             metrics=self.metrics,
@@ -211,8 +212,8 @@ class World:
             database=self._database,
             queue=SqliteQueue(database=self._database),
             indexes=self.indexes,
-            embedder=self.embedder,
-            make_reader=PlainReader,
+            encoders=Encoders(self.embedder),
+            make_reader=lambda _: PlainReader(),
             metrics=self.metrics,
             max_bytes=self.settings.ingest.max_file_bytes,
             min_free_bytes=0,

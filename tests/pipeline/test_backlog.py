@@ -22,9 +22,7 @@ async def test_what_would_be_too_many_is_refused_and_taken_when_there_is_room(tm
             await uploads.attach(store, file)
 
         with pytest.raises(Overloaded, match="no more than 3 may") as refused:
-            await uploads.attaching.attach_batch(
-                store, [Wanted(file_id=file.id) for file in files[2:4]], model="hashing-64"
-            )
+            await uploads.attaching.attach_batch(store, [Wanted(file_id=file.id) for file in files[2:4]])
         assert 0 < refused.value.retry_after_s <= LONGEST_RETRY_S
         assert set(await uploads.states(store)) == {"0.txt", "1.txt"}
         await uploads.attach(store, files[2])

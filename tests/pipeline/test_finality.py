@@ -71,7 +71,7 @@ class Shelf:
         assert len(set(texts)) == len(texts), "a passage twice"
 
     async def _hits(self, text: str, ctx: Context) -> list:  # type: ignore[type-arg]
-        vector = (await self.parts.embedder.embed([text], ctx))[0]
+        vector = (await self.parts.encoders.current.embed([text], ctx))[0]
         index = await self.parts.indexes.of(self.store)
         return list((await index.search(Query(text=text, limit=LIMIT), vector, ctx)).hits)
 

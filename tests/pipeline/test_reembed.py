@@ -14,7 +14,7 @@ from penstock.core.ports import TextKind
 from penstock.core.types import Entry, Query, Removal, Vectors
 from penstock.pipeline.reembed import Reembedded, Reembedding
 from penstock.search.edge import EdgeIndex
-from penstock.search.generation import drop_others, folder_for, folder_of
+from penstock.search.generation import drop_others, folder_of
 from tests.pipeline.test_document import World, context, record, world  # noqa: F401 - a fixture
 
 WIDTH = 16
@@ -48,7 +48,7 @@ class Switch:
 
     async def run(self) -> Reembedded:
         target = EdgeIndex(
-            folder=folder_for(self.base, Other.model), store_id="s", model=Other.model, dimension=WIDTH,
+            folder=folder_of(self.base, Other.model), store_id="s", model=Other.model, dimension=WIDTH,
             settings=SearchSettings(min_free_bytes=1),
         )  # fmt: skip
         await target.start()
@@ -56,7 +56,8 @@ class Switch:
             work = Reembedding(
                 store=self.world.store, source=self.world.index, target=target, embedder=self.encoder, text_of=text_of
             )
-            return await work.run(await self.world.ledger.all(self.world.store.id), context())
+            await work.run(await self.world.ledger.all(self.world.store.id), context())
+            return work.done
         finally:
             await target.stop()
 

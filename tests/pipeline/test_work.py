@@ -258,7 +258,7 @@ async def test_a_cancelled_batch_does_only_what_was_begun(uploads: Parts) -> Non
     store = await uploads.store()
     files = [await uploads.upload(f"Text {n}.", f"{n}.txt") for n in range(3)]
     wanted = [Wanted(file_id=file.id) for file in files]
-    batch = await uploads.attaching.attach_batch(store, wanted, model="hashing-64")
+    batch = await uploads.attaching.attach_batch(store, wanted)
     assert await uploads.attachments.batch_counts(batch.id) == {"queued": 3}
 
     await uploads.attachments.cancel(store.id, batch.id)
@@ -276,9 +276,7 @@ async def test_a_batch_is_accepted_whole_or_not_at_all(uploads: Parts) -> None:
     file = await uploads.upload("Text.")
 
     with pytest.raises(NotFound):
-        await uploads.attaching.attach_batch(
-            store, [Wanted(file_id=file.id), Wanted(file_id="file-none")], model="hashing-64"
-        )
+        await uploads.attaching.attach_batch(store, [Wanted(file_id=file.id), Wanted(file_id="file-none")])
 
     assert await uploads.states(store) == {}
 
@@ -320,7 +318,7 @@ async def test_what_was_accepted_is_done_after_a_restart(tmp_path: Path) -> None
     await uploads.outbox.carry()
     (lease,) = await uploads.queue.lease(10, wait_s=0)
     ticket = msgspec.json.decode(lease.message.body, type=Ticket)
-    (began,) = await uploads.desk.begin([ticket], worker=uploads.work.name, model="hashing-64")  # and then it dies
+    (began,) = await uploads.desk.begin([ticket], worker=uploads.work.name, models=["hashing-64"])  # and then it dies
     assert isinstance(began, Assignment)
 
     fresh = await again(uploads)

@@ -29,8 +29,10 @@ async def test_what_was_assigned_while_the_worker_was_stopped_is_given_back(uplo
     assigned = asyncio.Event()
     begin = uploads.desk.begin
 
-    async def slow_to_tell(tickets: Sequence[Ticket], *, worker: str, model: str) -> list[Assignment | Refused]:
-        answers = await begin(tickets, worker=worker, model=model)
+    async def slow_to_tell(
+        tickets: Sequence[Ticket], *, worker: str, models: Sequence[str]
+    ) -> list[Assignment | Refused]:
+        answers = await begin(tickets, worker=worker, models=models)
         assigned.set()
         await asyncio.sleep(0.05)
         return answers

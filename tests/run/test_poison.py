@@ -78,7 +78,7 @@ async def without_poison(parts: Parts, name: str) -> float:
     """Seconds that as many documents take of which none does any harm."""
     store = await parts.store(name)
     files = await uploaded(parts)
-    await parts.attaching.attach_batch(store, [Wanted(file_id=file.id) for file in files], model="hashing-64")
+    await parts.attaching.attach_batch(store, [Wanted(file_id=file.id) for file in files])
 
     async def all_done() -> bool:
         return (await parts.ledger.counts(store.id)).get("completed", 0) == DOCUMENTS
@@ -96,7 +96,7 @@ async def test_poison_is_buried_with_its_reason_and_its_neighbours_are_done(part
     try:
         before_s = await without_poison(parts, "before")
         parts.reader.parsed.clear()
-        await parts.attaching.attach_batch(store, [Wanted(file_id=file.id) for file in files], model="hashing-64")
+        await parts.attaching.attach_batch(store, [Wanted(file_id=file.id) for file in files])
 
         async def others_done() -> bool:
             return (await parts.ledger.counts(store.id)).get("completed", 0) == DOCUMENTS - 1

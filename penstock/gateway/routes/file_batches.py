@@ -77,7 +77,7 @@ class FileBatches:
     async def create(self, call: Call) -> Reply:
         store = await self._store(call)
         wanted = self._wanted(call.body)
-        batch = await self._uploads.attaching.attach_batch(store, wanted, model=self._uploads.embedder.model)
+        batch = await self._uploads.attaching.attach_batch(store, wanted)
         return await self._shown(batch)
 
     async def get(self, call: Call) -> Reply:

@@ -67,7 +67,7 @@ class VectorStoreChanges:
         wanted = [Wanted(file_id=file_id, chunk_tokens=tokens) for file_id in dict.fromkeys(asked.file_ids or ())]
         for item in wanted:
             await self._uploads.files.get(tenant, item.file_id)  # before there is a store for files that are not there
-        embedder = self._uploads.embedder
+        embedder = self._uploads.encoders.newest
         store = await self._uploads.stores.create(
             tenant,
             asked.name or "",
@@ -83,7 +83,7 @@ class VectorStoreChanges:
             await self._uploads.store_keeper.delete(tenant, store.id)
             raise
         if wanted:
-            await self._uploads.attaching.attach_batch(store, wanted, model=embedder.model)
+            await self._uploads.attaching.attach_batch(store, wanted)
         return Reply(body=encode(await described(store, self._uploads.ledger)))
 
     async def modify(self, call: Call) -> Reply:

@@ -113,7 +113,7 @@ class VectorStoreFiles:
         asked: AttachFile = call.body
         store = await self._store(call)
         wanted = self.wanted(asked)
-        record = await self._uploads.attaching.attach(store, wanted, model=self._uploads.embedder.model)
+        record = await self._uploads.attaching.attach(store, wanted)
         return Reply(body=encode(self.shown(record)))
 
     async def list(self, call: Call) -> Reply:

@@ -23,6 +23,7 @@ from penstock.gateway.wire.vector_stores import (
     SearchPage,
     SearchRequest,
     SearchResult,
+    StoreInfo,
     VectorStore,
     VectorStoreList,
 )
@@ -128,6 +129,7 @@ async def described(store: Store, ledger: FileLedger) -> VectorStore:
         usage_bytes=await ledger.usage_bytes(store.id),
         file_counts=files,
         status="expired" if expired else "in_progress" if files.in_progress else "completed",
+        penstock=StoreInfo(embedder=store.embedder, dimension=store.dimension),
         last_active_at=int(store.last_active_s),
         metadata=store.metadata,
         expires_after=UNSET if days is None else ExpiresAfter(anchor="last_active_at", days=days),

@@ -94,11 +94,14 @@ class WorkRoutes:
 
     async def hello(self, call: Call) -> Reply:
         asked: Hello = call.body
-        model, fingerprint = self._uploads.embedder.model, self._uploads.work.fingerprint()
-        if asked.model != model:
-            raise Conflict(f"The server's encoder is {model}, and this worker's is {asked.model}. Set embed.model.")
-        if asked.fingerprint != fingerprint:
-            raise Conflict("This worker would split files in another way. Give it the server's [ingest] settings.")
+        for model, fingerprint in self._uploads.work.fingerprints().items():
+            if model not in asked.encoders:
+                raise Conflict(
+                    f"The server has the encoder {model}, and this worker has {', '.join(asked.encoders)}. "
+                    "Give it the server's [embed] settings."
+                )
+            if asked.encoders[model] != fingerprint:
+                raise Conflict("This worker would split files in another way. Give it the server's [ingest] settings.")
         await self._desk.beat(asked.worker, [])
         return Reply(body=encode(Welcome(lease_s=self._desk.lease_s, backend=self._settings.backend)))
 
@@ -121,7 +124,7 @@ class WorkRoutes:
 
     async def begin(self, call: Call) -> Reply:
         asked: Begin = call.body
-        answers = await self._desk.begin(asked.tickets, worker=asked.worker, model=asked.model)
+        answers = await self._desk.begin(asked.tickets, worker=asked.worker, models=asked.models)
         sorted_out = Begun(
             assigned=[each for each in answers if isinstance(each, Assignment)],
             refused=[each for each in answers if isinstance(each, Refused)],

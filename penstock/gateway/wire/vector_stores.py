@@ -27,6 +27,13 @@ class ExpiresAfter(Asked, frozen=True):
     days: Annotated[int, Meta(ge=1, le=365)]
 
 
+class StoreInfo(Answered, frozen=True):
+    """What Penstock says beyond OpenAI's fields: the encoder whose vectors the store answers with."""
+
+    embedder: str
+    dimension: int
+
+
 class VectorStore(Answered, frozen=True):
     """A vector store."""
 
@@ -36,6 +43,7 @@ class VectorStore(Answered, frozen=True):
     usage_bytes: int
     file_counts: FileCounts
     status: Literal["expired", "in_progress", "completed"]
+    penstock: StoreInfo
     last_active_at: int | None = None
     metadata: dict[str, str] | None = None
     expires_after: ExpiresAfter | UnsetType = UNSET

@@ -19,11 +19,10 @@ Name = Annotated[str, Meta(min_length=1, max_length=128)]
 
 
 class Hello(Asked, frozen=True):
-    """A worker that wants to work here. `fingerprint` is how it reads and splits."""
+    """A worker that wants to work here. `encoders` says how it reads and splits for each encoder that it has."""
 
     worker: Name
-    model: str
-    fingerprint: str
+    encoders: Annotated[dict[str, str], Meta(max_length=2)]
 
 
 class Welcome(Answered, frozen=True):
@@ -48,7 +47,7 @@ class Verdicts(Asked, frozen=True):
 
 class Begin(Asked, frozen=True):
     worker: Name
-    model: str
+    models: Annotated[list[str], Meta(max_length=2)]
     tickets: Annotated[list[Ticket], Some]
 
 
