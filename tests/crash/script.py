@@ -7,6 +7,7 @@ starting Python anew for thousands of kills would take hours.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import sys
@@ -16,20 +17,30 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
+from penstock.catalog.attachments import Attachments
 from penstock.catalog.database import Database
+from penstock.catalog.jobs import Jobs
 from penstock.catalog.ledger import Ledger
 from penstock.catalog.originals import Originals
 from penstock.catalog.stores import Stores
 from penstock.config import SearchSettings
 from penstock.core.context import start_context
-from penstock.core.types import Chunk, Document, Principal, Removal, Store
+from penstock.core.errors import NotFound
+from penstock.core.types import Chunk, Document, Principal, Store
+from penstock.embed.encoders import Encoders
 from penstock.ingest.chunk import chunk_document, embedding_text
 from penstock.ingest.records import document_of
 from penstock.ingest.source import SourceItem
+from penstock.pipeline.attaching import Attaching
+from penstock.pipeline.backlog import Backlog
+from penstock.pipeline.desk import Desk
+from penstock.pipeline.directory import IndexDirectory
 from penstock.pipeline.document import Ingestion
+from penstock.pipeline.outbox import Outbox
 from penstock.pipeline.recovery import recover
+from penstock.pipeline.writers import Writers
+from penstock.queue.sqlite import SqliteQueue
 from penstock.search.edge import EdgeIndex
 from penstock.telemetry.metrics import Metrics
 from tests.hashing import DIMENSION, HashingEmbedder, WordTokenizer
@@ -73,6 +84,17 @@ class Node:
             folder=folder / "stores" / "s", store_id="s", model="hashing-64", dimension=DIMENSION,
             settings=SearchSettings(threads=1, min_free_bytes=min_free_bytes),
         )  # fmt: skip
+        self._indexes = IndexDirectory(open_index=lambda _: self.index)
+        jobs, writers = Jobs(database=self.database), Writers()
+        desk = Desk(
+            stores=self.stores, ledger=self.ledger, jobs=jobs, originals=self.originals, indexes=self._indexes,
+            writers=writers, metrics=Metrics(),
+        )  # fmt: skip
+        self.attaching = Attaching(
+            stores=self.stores, attachments=Attachments(database=self.database), indexes=self._indexes, desk=desk,
+            outbox=Outbox(jobs=jobs, queue=SqliteQueue(database=self.database)), backlog=Backlog(jobs=jobs, most=1),
+            encoders=Encoders(HashingEmbedder()), writers=writers,
+        )  # fmt: skip
         self.store = Store(id="", tenant="", name="", embedder="", dimension=DIMENSION, created_s=0.0)
         self.ctx = start_context(principal=Principal(tenant="t"), timeout_s=600)
 
@@ -82,11 +104,12 @@ class Node:
         self.originals.tidy(
             {path.name for path in (self.originals.path("x").parent).glob("*") if path.suffix != ".part"}
         )
-        await self.index.start()
+        await self._indexes.of(self.store)
         await recover(self.store, self.index, self.ledger, self.ctx)
+        await self.attaching.start()
 
     async def stop(self) -> None:
-        await self.index.stop()
+        await self._indexes.stop()
         await self.database.stop()
 
     async def ingest(self, file: str, version: int) -> None:
@@ -101,8 +124,8 @@ class Node:
         await run.run([source], self.ctx)
 
     async def delete(self, file: str) -> None:
-        await self.index.write([], np.empty((0, DIMENSION), np.float32), [Removal(file_id=file)], self.ctx)
-        await self.ledger.remove(self.store.id, [file])
+        with contextlib.suppress(NotFound):
+            await self.attaching.detach(self.store, file, self.ctx)
 
     def keep(self, content: bytes) -> str:
         incoming = self.originals.receive()
