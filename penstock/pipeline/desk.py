@@ -8,10 +8,11 @@ a file is completed once, failed with a reason, or waiting; never in between, wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal
 from weakref import WeakValueDictionary
@@ -43,6 +44,7 @@ from penstock.core.types import (
     Removal,
     Store,
     Value,
+    Vector,
     Vectors,
 )
 from penstock.pipeline.backoff import pause_s
@@ -64,7 +66,7 @@ SEEN_S = 120.0
 
 
 class Finished(Value, frozen=True):
-    """What came of one file: everything but its vectors, which go beside it, a row for each chunk."""
+    """What came of one file: everything but its vectors, which go beside it, a row for each chunk that is new."""
 
     lease: str
     version: str
@@ -72,6 +74,22 @@ class Finished(Value, frozen=True):
     title: str
     attributes: dict[str, AttributeValue]
     chunks: tuple[Chunk, ...]
+    embedded: tuple[str, ...]
+    """For each chunk the hash of what the encoder read (pipeline/reuse.py)."""
+    known: tuple[int, ...] = ()
+    """Places of the chunks whose vectors the store has; there is no row for them."""
+
+    @property
+    def rows(self) -> int:
+        """Vectors that are handed in with it."""
+        return len(self.chunks) - len(self.known)
+
+
+class Read(Value, frozen=True):
+    """A file whose passages are about to be embedded: the hashes of what the encoder would read."""
+
+    lease: str
+    embedded: tuple[str, ...]
 
 
 class Unfinished(Value, frozen=True):
@@ -176,9 +194,22 @@ class Desk:
         self._seen[worker] = now_s
         return await self._jobs.beat(worker, leases, now_s=now_s, lease_s=self.lease_s)
 
-    async def embedding(self, leases: Sequence[str]) -> None:
-        """These have been read, and their passages are being embedded."""
+    async def embedding(self, read: Sequence[Read]) -> dict[str, set[str]]:
+        """These have been read, and their passages are being embedded. Says of which the store has the vectors."""
+        leases = [each.lease for each in read]
         await self._jobs.advance(leases, lambda _, record: msgspec.structs.replace(record, status="embedding"))
+        owners = await self._jobs.of_leases(leases)
+        wanted: dict[tuple[str, str], set[str]] = {}
+        for each in read:
+            if each.lease in owners:
+                tenant, store_id, _ = owners[each.lease]
+                wanted.setdefault((tenant, store_id), set()).update(each.embedded)
+        found: dict[str, set[str]] = {}
+        for (tenant, store_id), names in wanted.items():
+            with contextlib.suppress(NotFound):  # deleted meanwhile
+                index = await self._indexes.of(await self._stores.get(tenant, store_id))
+                found[store_id] = set(await index.embedded(sorted(names)) or ())
+        return {lease: found[store_id] for lease, (_, store_id, _) in owners.items() if store_id in found}
 
     async def give_up(self, unfinished: Sequence[Unfinished]) -> list[Outcome]:
         """Files that nothing came of."""
@@ -212,13 +243,13 @@ class Desk:
         rows: dict[tuple[str, str], list[tuple[Finished, Vectors]]] = {}
         at = 0
         for each in finished:
-            mine = vectors[at : at + len(each.chunks)]
-            at += len(each.chunks)
+            mine = vectors[at : at + each.rows]
+            at += each.rows
             if each.lease in owners:
                 tenant, store_id, _ = owners[each.lease]
                 rows.setdefault((tenant, store_id), []).append((each, mine))
         if at != len(vectors):
-            raise ValueError(f"{len(vectors)} vectors for {at} chunks")
+            raise ValueError(f"{len(vectors)} vectors for {at} new chunks")
         for (tenant, store_id), members in rows.items():
             async with self._writers.shared(store_id), self._lock(store_id):
                 outcomes += await self._write_store(tenant, store_id, members)
@@ -229,16 +260,22 @@ class Desk:
     ) -> list[Outcome]:
         by_lease = {each.lease: each for each, _ in members}
         records: dict[str, FileRecord] = {}
+        waiting: list[Outcome] = []
         try:
             store = await self._stores.get(tenant, store_id)
             index = await self._indexes.of(store)
+            known = await index.embedded(sorted({name for each, _ in members for name in _known(each)})) or {}
+            if gone := [lease for lease, each in by_lease.items() if not known.keys() >= _known(each)]:
+                # What the store had when the worker asked has been deleted since: it must be encoded after all.
+                waiting = await self._put_back(gone, 0.0, "", counted=False)
+                by_lease = {lease: each for lease, each in by_lease.items() if lease not in gone}
             records = await self._jobs.advance(list(by_lease), lambda lease, record: _indexing(by_lease[lease], record))
             valid = [(each, rows) for each, rows in members if each.lease in records]
             ctx = start_context(principal=Principal(tenant=tenant), timeout_s=WRITE_TIMEOUT_S, priority="ingestion")
             if valid:
                 await index.write(
-                    [entry for each, _ in valid for entry in _entries(each, records[each.lease])],
-                    np.concatenate([rows for _, rows in valid]),
+                    [entry for each, _ in valid for entry in _entries(each, records[each.lease], known)],
+                    np.concatenate([_whole(each, rows, known) for each, rows in valid]),
                     [
                         Removal(file_id=record.file_id, keep_version=record.pending_version)
                         for record in records.values()
@@ -250,10 +287,14 @@ class Desk:
             return [Outcome(lease=lease, kind="lost") for lease in by_lease]  # the store was deleted meanwhile
         except Exception as error:
             log.warning("%d files of %s will be tried again", len(members), store_id, exc_info=error)
-            return await self._roll(tenant, store_id, records, list(by_lease), error)
+            return [*waiting, *await self._roll(tenant, store_id, records, list(by_lease), error)]
         self._metrics.files.labels("completed").inc(len(valid))
         self._metrics.chunks.inc(sum(len(each.chunks) for each, _ in valid))
-        return [Outcome(lease=lease, kind="done" if lease in records else "lost") for lease in by_lease]
+        self._metrics.chunks_reused.inc(sum(len(each.known) for each, _ in valid))
+        return [
+            *waiting,
+            *(Outcome(lease=lease, kind="done" if lease in records else "lost") for lease in by_lease),
+        ]
 
     async def _roll(
         self, tenant: str, store_id: str, records: dict[str, FileRecord], leases: list[str], error: Exception
@@ -301,7 +342,26 @@ def _indexing(finished: Finished, record: FileRecord) -> FileRecord:
     )
 
 
-def _entries(finished: Finished, record: FileRecord) -> list[Entry]:
+def _known(finished: Finished) -> set[str]:
+    """The hashes for which the worker hands in no vector."""
+    return {finished.embedded[place] for place in finished.known}
+
+
+def _whole(finished: Finished, rows: Vectors, known: Mapping[str, tuple[Vector, str]]) -> Vectors:
+    """A vector for each chunk: those that were handed in, and those that the store has."""
+    if not finished.known:
+        return rows
+    whole = np.empty((len(finished.chunks), rows.shape[1]), np.float32)
+    there = np.zeros(len(finished.chunks), np.bool_)
+    there[list(finished.known)] = True
+    whole[~there] = rows
+    for place in finished.known:
+        whole[place] = known[finished.embedded[place]][0]
+    return whole
+
+
+def _entries(finished: Finished, record: FileRecord, known: Mapping[str, tuple[Vector, str]]) -> list[Entry]:
+    there = set(finished.known)
     return [
         Entry(
             chunk=chunk,
@@ -311,6 +371,9 @@ def _entries(finished: Finished, record: FileRecord) -> list[Entry]:
             version=finished.version,
             attributes=record.attributes,
             groups=record.groups,
+            embedded=name,
+            # A vector that is not new has been rounded: what tells whether it is whole is the sketch of the first one.
+            sketch=known[name][1] if place in there else "",
         )
-        for chunk in finished.chunks
+        for place, (chunk, name) in enumerate(zip(finished.chunks, finished.embedded, strict=True))
     ]

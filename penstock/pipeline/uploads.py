@@ -26,7 +26,8 @@ from penstock.pipeline.directory import IndexDirectory
 from penstock.pipeline.keeping import FileKeeper, StoreKeeper
 from penstock.pipeline.outbox import Outbox
 from penstock.pipeline.partial import PartialKeeper
-from penstock.pipeline.work import SizedReader, Work
+from penstock.pipeline.preparing import SizedReader
+from penstock.pipeline.work import Work
 from penstock.pipeline.writers import Writers
 from penstock.telemetry.metrics import Metrics
 

@@ -11,20 +11,19 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 import numpy as np
 
 from penstock.catalog.jobs import Assignment, Refused, Ticket
 from penstock.core.context import start_context
-from penstock.core.errors import BadDocument, NotFound, PenstockError, StageUnavailable
+from penstock.core.errors import PenstockError, StageUnavailable
 from penstock.core.messages import Lease, Verdict
-from penstock.core.types import Principal, Value, Vectors
+from penstock.core.types import Principal, Vectors
 from penstock.embed.encoders import Encoders
-from penstock.pipeline.desk import NOT_THE_FILES_FAULT, OURS, Finished, Outcome, Unfinished
-from penstock.pipeline.document import Reader
-from penstock.pipeline.identity import content_version
+from penstock.pipeline.desk import Finished, Outcome, Read, Unfinished
+from penstock.pipeline.preparing import Prepared, Preparing, SizedReader, unfinished
 
 log = logging.getLogger("penstock.work")
 
@@ -37,16 +36,6 @@ HAND_IN_AGAIN_S = 60.0
 """How long results are kept for a server that does not answer."""
 NOBODY = Principal(tenant="", scopes=())
 """A group has files of several tenants and is nobody's."""
-
-
-class SizedReader(Reader, Protocol):
-    """A reader with a beginning and an end, and with other budgets for passages."""
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-    def sized(self, chunk_tokens: int) -> Reader: ...
 
 
 class Server(Protocol):
@@ -62,7 +51,7 @@ class Server(Protocol):
 
     async def beat(self, worker: str, leases: Sequence[str]) -> set[str]: ...
 
-    async def embedding(self, leases: Sequence[str]) -> None: ...
+    async def embedding(self, read: Sequence[Read]) -> dict[str, set[str]]: ...
 
     async def give_up(self, unfinished: Sequence[Unfinished]) -> list[Outcome]: ...
 
@@ -77,28 +66,6 @@ class Leases(Protocol):
     async def extend(self, leases: Sequence[Lease]) -> None: ...
 
     async def settle(self, verdicts: Sequence[Verdict]) -> None: ...
-
-
-class Upload(Value, frozen=True):
-    """Implements core.ports.Source for an uploaded file whose bytes are here already."""
-
-    identity: str
-    name: str
-    stamp: str
-    size_bytes: int
-    content: bytes
-    kind: Literal["file", "record"] = "file"
-
-    def read(self) -> bytes:
-        return self.content
-
-
-class Prepared(msgspec.Struct, frozen=True):
-    """A file that is ready to be embedded."""
-
-    assignment: Assignment
-    finished: Finished
-    texts: list[str]
 
 
 class Group:
@@ -140,25 +107,19 @@ class Work:
         make_reader: Callable[[str], SizedReader],
         parallel_parses: int = 4,
     ) -> None:
-        """`make_reader` makes what reads and splits files for the encoder of that identity."""
         self.name = name
         self._server = server
         self._queue = queue
         self._encoders = encoders
-        self._make_reader = make_reader
-        self._parses = asyncio.Semaphore(parallel_parses)
-        self._readers: dict[str, SizedReader] = {}
-        self._starting = asyncio.Lock()
+        self._preparing = Preparing(content=server.content, make_reader=make_reader, at_once=parallel_parses)
 
     def fingerprints(self) -> dict[str, str]:
         """How files are read and split here, for each encoder."""
-        return {model: self._make_reader(model).fingerprint for model in self._encoders.models}
+        return self._preparing.fingerprints(self._encoders.models)
 
     async def stop(self) -> None:
         """After the last step has ended."""
-        while self._readers:
-            _, reader = self._readers.popitem()
-            await reader.stop()
+        await self._preparing.stop()
 
     async def step(self, *, wait_s: float = 0.0) -> bool:
         """Do one group; False when there is none within `wait_s`. Cancelling it gives back what is not done."""
@@ -218,10 +179,7 @@ class Work:
         return [ticket for ticket in tickets if ticket.job_id in refused and refused[ticket.job_id].kind == "alone"]
 
     async def _work_on(self, group: Group, assigned: Sequence[Assignment]) -> None:
-        readers = {each.embedder: await self._started_reader(each.embedder) for each in assigned}
-        tasks = [
-            asyncio.create_task(self._prepare(each, readers[each.embedder]), name="work:prepare") for each in assigned
-        ]
+        tasks = [asyncio.create_task(self._preparing.prepare(each), name="work:prepare") for each in assigned]
         group.preparing.update(zip((each.lease for each in assigned), tasks, strict=True))
         waiting: list[Prepared] = []
         unread = set(tasks)
@@ -234,7 +192,7 @@ class Work:
                     each for each in results if isinstance(each, Prepared) and each.finished.lease not in group.lost
                 ]
                 if sum(len(each.texts) for each in waiting) >= GROUP_CHUNKS or (waiting and not unread):
-                    for model in readers:
+                    for model in self._encoders.models:
                         await self._embed(group, model, [each for each in waiting if each.assignment.embedder == model])
                     waiting = []
         finally:
@@ -242,53 +200,22 @@ class Work:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _prepare(self, assignment: Assignment, reader: SizedReader) -> Prepared | Unfinished | None:
-        """Read and split one file. None: the job is no longer ours."""
-        sized = reader.sized(assignment.chunk_tokens)
-        salt = f"{assignment.embedder}\n{sized.fingerprint}"
-        tenant = assignment.tenant
-        try:
-            async with self._parses:
-                content = await self._server.content(assignment)
-                upload = Upload(
-                    identity=assignment.file_id,
-                    name=assignment.filename,
-                    stamp=content_version(assignment.sha256.encode(), salt),
-                    size_bytes=assignment.size_bytes,
-                    content=content,
-                )
-                document = await sized.parse(content, upload, tenant=tenant)
-                chunks = await sized.split(
-                    document, tenant=tenant, store_id=assignment.store_id, file_id=assignment.file_id
-                )
-        except BadDocument as error:
-            return Unfinished(lease=assignment.lease, reason=error.reason, error=error.message)
-        except NotFound:
-            return None
-        except Exception as error:  # noqa: BLE001 - one file's trouble is not its neighbours'
-            return _unfinished(assignment, error)
-        finished = Finished(
-            lease=assignment.lease,
-            version=content_version(content, salt),
-            stamp=upload.stamp,
-            title=document.title,
-            attributes=document.attributes,
-            chunks=tuple(chunks),
-        )
-        return Prepared(assignment, finished, [sized.embedding_text(document, chunk) for chunk in chunks])
-
     async def _embed(self, group: Group, model: str, prepared: Sequence[Prepared]) -> None:
+        """Only what the stores do not have; those vectors stay where they are."""
         if not prepared:
             return
-        texts = [text for each in prepared for text in each.texts]
         ctx = start_context(principal=NOBODY, timeout_s=GROUP_TIMEOUT_S, priority="ingestion")
         try:
-            await self._server.embedding([each.finished.lease for each in prepared])
+            known = await self._server.embedding(
+                [Read(each.finished.lease, each.finished.embedded) for each in prepared]
+            )
+            new = [_without(each, known.get(each.finished.lease, set())) for each in prepared]
+            texts = [text for each in new for text in each.texts]
             vectors = await self._encoders.named(model).embed(texts, ctx, kind="passage")
         except Exception as error:  # noqa: BLE001 - whose fault it was shows when each is tried alone
-            await self._report(group, [_unfinished(each.assignment, error) for each in prepared])
+            await self._report(group, [unfinished(each.assignment, error) for each in prepared])
             return
-        finished = [each.finished for each in prepared]
+        finished = [each.finished for each in new]
         await self._settle_as(group, await self._hand_in(finished, np.asarray(vectors, dtype=np.float32)))
 
     async def _hand_in(self, finished: Sequence[Finished], vectors: Vectors) -> list[Outcome]:
@@ -356,14 +283,6 @@ class Work:
             except (PenstockError, TimeoutError) as error:
                 log.warning("no heartbeat got through: %s", error or type(error).__name__)
 
-    async def _started_reader(self, model: str) -> SizedReader:
-        async with self._starting:
-            if model not in self._readers:
-                reader = self._make_reader(model)
-                await reader.start()
-                self._readers[model] = reader
-            return self._readers[model]
-
 
 def _heed_cancellation() -> None:
     """Brokers' clients lose a cancellation that comes together with a message, as `asyncio.wait_for` of 3.11 does."""
@@ -372,11 +291,13 @@ def _heed_cancellation() -> None:
         raise asyncio.CancelledError
 
 
-def _unfinished(assignment: Assignment, error: Exception) -> Unfinished:
-    counted = not isinstance(error, NOT_THE_FILES_FAULT)
-    log.warning("%s of %s will be tried again", assignment.file_id, assignment.store_id, exc_info=error)
-    said = error.message if isinstance(error, PenstockError) else f"{OURS} ({type(error).__name__})"
-    return Unfinished(lease=assignment.lease, error=said, counted=counted, tries=assignment.tries)
+def _without(prepared: Prepared, known: set[str]) -> Prepared:
+    """The file without the texts whose vectors the store has."""
+    finished = msgspec.structs.replace(
+        prepared.finished, known=tuple(place for place, name in enumerate(prepared.finished.embedded) if name in known)
+    )
+    texts = [text for text, name in zip(prepared.texts, finished.embedded, strict=True) if name not in known]
+    return Prepared(prepared.assignment, finished, texts)
 
 
 def _verdict(lease: Lease, refused: Refused) -> Verdict:

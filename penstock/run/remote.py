@@ -25,6 +25,7 @@ from penstock.gateway.wire.work import (
     GivenUp,
     HandedIn,
     Hello,
+    Known,
     LeaseAsked,
     Leases,
     Lost,
@@ -33,7 +34,7 @@ from penstock.gateway.wire.work import (
     Verdicts,
     Welcome,
 )
-from penstock.pipeline.desk import Finished, Outcome, Unfinished
+from penstock.pipeline.desk import Finished, Outcome, Read, Unfinished
 
 T = TypeVar("T")
 
@@ -95,8 +96,9 @@ class RemoteServer:
     async def beat(self, worker: str, leases: Sequence[str]) -> set[str]:
         return set((await self._post("beat", Beat(worker=worker, leases=list(leases)), Lost)).lost)
 
-    async def embedding(self, leases: Sequence[str]) -> None:
-        await self._post("embedding", Embedding(leases=list(leases)), Done)
+    async def embedding(self, read: Sequence[Read]) -> dict[str, set[str]]:
+        answer = await self._post("embedding", Embedding(read=list(read)), Known, timeout_s=LARGE_S)
+        return {lease: set(names) for lease, names in answer.known.items()}
 
     async def give_up(self, unfinished: Sequence[Unfinished]) -> list[Outcome]:
         return (await self._post("give_up", GivenUp(unfinished=list(unfinished)), Outcomes)).outcomes

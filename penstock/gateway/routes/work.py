@@ -29,6 +29,7 @@ from penstock.gateway.wire.work import (
     GivenUp,
     HandedIn,
     Hello,
+    Known,
     LeaseAsked,
     Leases,
     Lost,
@@ -37,6 +38,7 @@ from penstock.gateway.wire.work import (
     Verdicts,
     Welcome,
 )
+from penstock.pipeline.desk import Finished
 from penstock.pipeline.uploads import Uploads
 
 encode = msgspec.json.Encoder().encode
@@ -66,7 +68,7 @@ class WorkRoutes:
             _post("settle", self.settle, Verdicts, Done, "Be done with messages."),
             _post("begin", self.begin, Begin, Begun, "Begin jobs."),
             _post("beat", self.beat, Beat, Lost, "Keep jobs."),
-            _post("embedding", self.embedding, Embedding, Done, "Files have been read."),
+            _post("embedding", self.embedding, Embedding, Known, "Files have been read."),
             _post("give_up", self.give_up, GivenUp, Outcomes, "Nothing came of these."),
             Operation(
                 method="POST",
@@ -136,8 +138,8 @@ class WorkRoutes:
         return Reply(body=encode(Lost(lost=sorted(await self._desk.beat(asked.worker, asked.leases)))))
 
     async def embedding(self, call: Call) -> Reply:
-        await self._desk.embedding(call.body.leases)
-        return OK
+        known = await self._desk.embedding(call.body.read)
+        return Reply(body=encode(Known(known={lease: sorted(names) for lease, names in known.items()})))
 
     async def give_up(self, call: Call) -> Reply:
         return Reply(body=encode(Outcomes(outcomes=await self._desk.give_up(call.body.unfinished))))
@@ -156,10 +158,12 @@ class WorkRoutes:
                 results = await asyncio.to_thread(results_decoder.decode, body)
             except msgspec.MsgspecError as error:
                 raise InvalidRequest(f"The results cannot be read: {error}.") from error
-            chunks = sum(len(each.chunks) for each in results.finished)
-            if len(results.vectors) != 4 * chunks * results.dimension:
-                raise InvalidRequest("There is not one vector for each chunk.", param="vectors")
-            vectors = np.frombuffer(results.vectors, dtype="<f4").reshape(chunks, results.dimension)
+            if not all(_fits(each) for each in results.finished):
+                raise InvalidRequest("There is not one hash for each chunk.", param="finished")
+            rows = sum(each.rows for each in results.finished)
+            if len(results.vectors) != 4 * rows * results.dimension:
+                raise InvalidRequest("There is not one vector for each new chunk.", param="vectors")
+            vectors = np.frombuffer(results.vectors, dtype="<f4").reshape(rows, results.dimension)
             outcomes = await self._desk.hand_in(results.finished, vectors)
         return Reply(body=encode(Outcomes(outcomes=outcomes)))
 
@@ -168,6 +172,12 @@ class WorkRoutes:
             raise Conflict(
                 f"Jobs are in {self._settings.backend} here. Set queue.backend and queue.url for the worker."
             )
+
+
+def _fits(finished: Finished) -> bool:
+    known = set(finished.known)
+    its_own = len(known) == len(finished.known) and known <= set(range(len(finished.chunks)))
+    return its_own and len(finished.embedded) == len(finished.chunks)
 
 
 def _post(

@@ -11,7 +11,7 @@ from penstock.catalog.jobs import Assignment, Refused, Ticket
 from penstock.core.messages import Lease, Verdict
 from penstock.core.types import Value
 from penstock.gateway.wire.base import Answered, Asked
-from penstock.pipeline.desk import Finished, Outcome, Unfinished
+from penstock.pipeline.desk import Finished, Outcome, Read, Unfinished
 
 MEDIA = "application/msgpack"
 Some = Meta(max_length=1_000)
@@ -68,7 +68,13 @@ class Lost(Answered, frozen=True):
 
 
 class Embedding(Asked, frozen=True):
-    leases: Annotated[list[str], Some]
+    read: Annotated[list[Read], Some]
+
+
+class Known(Answered, frozen=True):
+    """For each lease the hashes whose vectors its store has."""
+
+    known: dict[str, list[str]]
 
 
 class GivenUp(Asked, frozen=True):
@@ -80,7 +86,7 @@ class Outcomes(Answered, frozen=True):
 
 
 class HandedIn(Value, frozen=True):
-    """In msgpack. `vectors` are float32, little-endian, a row of `dimension` for each chunk."""
+    """In msgpack. `vectors` are float32, little-endian, a row of `dimension` for each new chunk."""
 
     finished: list[Finished]
     dimension: int

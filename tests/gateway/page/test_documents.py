@@ -142,7 +142,7 @@ async def test_states_failures_and_what_to_do_about_them(make_live: MakeLive, op
     live = await make_live(empty=True)
     gate = asyncio.Event()
     reader = PlainReader(gate=gate)
-    live.world.uploads.work._make_reader = lambda _: reader
+    live.world.uploads.work._preparing._make_reader = lambda _: reader
     page = await open_page(live)
     await make_store(page, "states")
     files = [("good.txt", WEIR), ("broken.pdf", b"broken"), ("empty.txt", b"")]
