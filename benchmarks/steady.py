@@ -1,7 +1,7 @@
 """Memory of a long ingestion: `python -m benchmarks.steady [--documents 100000] [--uploads 0]`.
 
 Short documents of random words, a tiny encoder of random weights (made here), the real program otherwise: `penstock
-ingest` over a JSON Lines file, and with --uploads the same over HTTP, into a running server with its worker.
+ingest` over a JSON Lines file, and with --uploads the same over HTTP, into a running server with a worker beside it.
 
 Compared are the last tenth of the documents and the second: what the process holds itself (RssAnon), and that together
 with the pages of the index's files that the system keeps mapped (VmRSS), which it takes back when it needs them.
@@ -49,7 +49,7 @@ def main() -> None:
         if arguments.documents:
             figures["ingest"] = _ingest(work, arguments.documents, environment)
         if arguments.uploads:
-            figures["server"] = asyncio.run(_serve(work, arguments.uploads, environment))
+            figures["uploads"] = asyncio.run(_serve(work, arguments.uploads, environment))
     print(json.dumps(figures, indent=2))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -120,16 +120,21 @@ async def _serve(work: Path, count: int, environment: dict[str, str]) -> dict[st
     data = work / "served"
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [*PROGRAM, "serve", "--data", str(data), "--port", str(port)]
-    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=subprocess.DEVNULL)
-    base = f"http://127.0.0.1:{port}/v1"
+    address = f"http://127.0.0.1:{port}"
+    environment = {**environment, "PENSTOCK_QUEUE_INSIDE_WORKERS": "0", "PENSTOCK_WORKER_SERVER": address}
+    commands = [[*PROGRAM, "serve", "--data", str(data), "--port", str(port)], [*PROGRAM, "worker"]]
+    process, worker = [
+        await asyncio.create_subprocess_exec(*command, env=environment, stdout=subprocess.DEVNULL)
+        for command in commands
+    ]
+    base = f"{address}/v1"
     try:
         async with aiohttp.ClientSession() as session:
-            await _until_ready(session, f"http://127.0.0.1:{port}/readyz")
+            await _until_ready(session, f"{address}/readyz")
             async with session.post(f"{base}/vector_stores", json={"name": "steady"}) as answer:
                 store = (await answer.json())["id"]
             began_s = time.perf_counter()
-            watch = Watch(process.pid, data / "catalog.db")
+            watches = [Watch(one.pid, data / "catalog.db") for one in (process, worker)]
             waiting = iter(enumerate(texts(count)))
 
             async def caller() -> None:
@@ -145,15 +150,19 @@ async def _serve(work: Path, count: int, environment: dict[str, str]) -> dict[st
                     await _attach(session, f"{base}/vector_stores/{store}/file_batches", batch)
 
             callers = [asyncio.create_task(caller()) for _ in range(CALLERS)]
-            while watch.look() < count:
+            while min(watch.look() for watch in watches) < count:
                 await asyncio.sleep(EVERY_S)
                 for done in callers:
                     if done.done():
                         done.result()
-            return watch.figures(count, time.perf_counter() - began_s)
+            took_s = time.perf_counter() - began_s
+            return {
+                name: watch.figures(count, took_s) for name, watch in zip(("server", "worker"), watches, strict=True)
+            }
     finally:
-        process.terminate()
-        await process.wait()
+        for one in (worker, process):
+            one.terminate()
+            await one.wait()
 
 
 async def _attach(session: aiohttp.ClientSession, url: str, batch: list[str]) -> None:
