@@ -1,7 +1,7 @@
-"""How long files take to read: `python -m benchmarks.parse FOLDER [--isolate]`.
+"""How long files take to read: `python -m benchmarks.parse FOLDER [--isolate] [--ocr]`.
 
 Reads every file below a folder through the sandboxed parser, as ingestion does, and prints milliseconds a file
-and what failed. `--isolate` gives every file a process of its own.
+and what failed. `--isolate` gives every file a process of its own; `--ocr` reads scans and pictures.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from penstock.core.errors import BadDocument
 from penstock.ingest.parser import Parser, parser_of
 
 
-async def main(names: Sequence[str], contents: Sequence[bytes], *, isolate: bool) -> None:
-    parser = parser_of(IngestSettings(isolate_every_file=isolate))
+async def main(names: Sequence[str], contents: Sequence[bytes], *, isolate: bool, ocr: bool) -> None:
+    parser = parser_of(IngestSettings(isolate_every_file=isolate, ocr="scans" if ocr else "off"))
     try:
         confinement = await parser.confinement()
         start = time.perf_counter()
@@ -51,7 +51,8 @@ if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("folder", type=Path)
     arguments.add_argument("--isolate", action="store_true")
+    arguments.add_argument("--ocr", action="store_true")
     chosen = arguments.parse_args()
     found = sorted(file for file in chosen.folder.rglob("*") if file.is_file())
     read = [file.read_bytes() for file in found]
-    asyncio.run(main([file.name for file in found], read, isolate=chosen.isolate))
+    asyncio.run(main([file.name for file in found], read, isolate=chosen.isolate, ocr=chosen.ocr))

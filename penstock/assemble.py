@@ -35,6 +35,7 @@ from penstock.generate.generation import Generation
 from penstock.ingest.address import AddressRules
 from penstock.ingest.chunk import embedding_text
 from penstock.ingest.fetch import Fetcher, UrlSource, is_url
+from penstock.ingest.language_data import find_language_data
 from penstock.ingest.reader import FileReader
 from penstock.ingest.source import Resume, walk
 from penstock.models.locate import DEFAULT_MODEL
@@ -157,6 +158,7 @@ class Penstock:
         Raises Setup errors that say what to do. `address` is what a second process is told. Without the encoder there
         is nothing to ask and nothing to ingest, only to look at.
         """
+        find_language_data(self.settings.ingest)  # what is missing is said now, not with the first file
         self._lock.acquire(address=address)
         await self._database.start()
         # Loading the encoder and opening the stores take about as long as each other, and neither needs the other.

@@ -272,6 +272,16 @@ class IngestSettings(Section, frozen=True):
     """A document that has not come by then, redirects and all, has failed."""
     isolate_every_file: bool = False
     """A process of its own for small text and Markdown files too. Some milliseconds more for each."""
+    ocr: Literal["off", "scans"] = "off"
+    """scans: pages of PDFs without text, and pictures, are read by Tesseract (OCR). Needs the extra `ocr`."""
+    ocr_languages: Annotated[tuple[Annotated[str, Meta(pattern=r"^\w+$")], ...], Meta(min_length=1)] = ("eng",)
+    """What scans are written in, by Tesseract's names: `eng`, `deu`, `chi_sim`. Each one more takes longer."""
+    ocr_data: str = ""
+    """The folder with a `….traineddata` for each language; empty: where the system's packages put them."""
+    ocr_max_pages: PositiveInt = 200
+    """Scanned pages of one file. A file of more fails with reason `too_large`, unless other pages of it have text."""
+    ocr_wall_s: PositiveFloat = 900.0
+    """The most that OCR of one file may take, beside `parse_timeout_s`; 15 s for each page where that is less."""
 
 
 class QueueSettings(Section, frozen=True):

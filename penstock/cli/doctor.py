@@ -19,8 +19,9 @@ from rich.table import Table
 from penstock import __version__
 from penstock.cli.session import Session
 from penstock.config import Settings
-from penstock.core.errors import ModelMissing
+from penstock.core.errors import BadSetting, ModelMissing
 from penstock.embed.openvino import cpu_capabilities
+from penstock.ingest.language_data import find_language_data
 from penstock.models.locate import describe_model
 
 PACKAGES = ("openvino", "qdrant-edge-py", "tokenizers", "starlette", "uvicorn", "numpy")
@@ -52,7 +53,7 @@ def doctor(session: Session) -> int:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything that a start needs."""
-    looks: tuple[Callable[[Settings], Finding], ...] = (_python, _packages, _cpu, _memory, _model, _disk, _port)
+    looks: tuple[Callable[[Settings], Finding], ...] = (_python, _packages, _cpu, _memory, _model, _ocr, _disk, _port)
     for look in looks:
         yield look(settings)
 
@@ -97,6 +98,14 @@ def _model(settings: Settings) -> Finding:
         return Finding("encoder", "ok", describe_model(settings.embed.model, revision=settings.embed.revision or None))
     except ModelMissing as error:
         return Finding("encoder", "problem", f"{settings.embed.model} is not here", error.message)
+
+
+def _ocr(settings: Settings) -> Finding:
+    try:
+        data = find_language_data(settings.ingest)
+    except BadSetting as error:
+        return Finding("scans", "problem", "OCR is on, and cannot work", error.message)
+    return Finding("scans", "ok", f"read in {', '.join(data.languages)}" if data else "not read (ingest.ocr is off)")
 
 
 def _disk(settings: Settings) -> Finding:

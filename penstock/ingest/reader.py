@@ -50,7 +50,11 @@ class FileReader:
 
     @property
     def fingerprint(self) -> str:
-        return f"{READING}:{self._max_tokens}:{self._settings.merge_below_tokens}:{self._settings.language}"
+        settings = self._settings
+        said = f"{READING}:{self._max_tokens}:{settings.merge_below_tokens}:{settings.language}"
+        if settings.ocr == "off":
+            return said
+        return f"{said}:{settings.ocr}:{'+'.join(settings.ocr_languages)}:{settings.ocr_max_pages}"
 
     async def start(self) -> None:
         await self._parser.start()

@@ -187,6 +187,7 @@ def pdf(
     title: str = "",
     annotations: str = "",
     catalog: str = "",
+    resources: str = "",
     extra: Mapping[int, bytes] | None = None,
     user: bytes | None = None,
     permissions: int = -4,
@@ -205,7 +206,7 @@ def pdf(
         kids.append(f"{page} 0 R")
         objects[page] = (
             f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Rotate {rotate} /Contents {stream} 0 R "
-            f"/Resources << /Font << /F1 3 0 R /F2 4 0 R >> >> {annotations} >>"
+            f"/Resources << /Font << /F1 3 0 R /F2 4 0 R >> {resources} >> {annotations} >>"
         ).encode()
         data = content.encode("latin-1")
         data = lock.encrypt(stream, data) if lock else data

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from penstock.core.types import Document
 from penstock.ingest.parse.limits import ParseLimits
+from penstock.ingest.parse.ocr import Ocr
 from penstock.ingest.parse.registry import parse
 
 LIMITS = ParseLimits()
 
 
-def read(content: bytes | str, filename: str = "file", limits: ParseLimits = LIMITS) -> Document:
-    return parse(content.encode() if isinstance(content, str) else content, filename, limits)
+def read(
+    content: bytes | str, filename: str = "file", limits: ParseLimits = LIMITS, ocr: Ocr | None = None
+) -> Document:
+    return parse(content.encode() if isinstance(content, str) else content, filename, limits, ocr)
 
 
 def shown(document: Document) -> list[tuple[str, str]]:

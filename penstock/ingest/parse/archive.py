@@ -24,7 +24,6 @@ from penstock.ingest.parse.outline import Outline
 Member = tuple[str, Callable[[], bytes]]
 """A name, and what gives its bytes. The latter raises BadDocument."""
 PIECE_BYTES = 256 * 1024
-MAX_SKIPPED_CHARS = 500
 PACKED_SUFFIXES = (".gz", ".bz2", ".xz")
 
 
@@ -144,7 +143,7 @@ def read_members(members: Iterator[Member], outline: Outline, limits: ParseLimit
     if first is not None:
         if not outline.has_text_after(before):
             raise first
-        outline.attributes["skipped"] = ", ".join(skipped)[:MAX_SKIPPED_CHARS]
+        outline.skipped(skipped)
 
 
 def _check_ratio(unpacked: int, packed: int, limits: ParseLimits) -> None:

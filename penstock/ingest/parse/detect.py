@@ -22,7 +22,7 @@ MAGIC = (
     (OLE, "ole"),
     (b"\x89PNG\r\n", "image"),
     (b"\xff\xd8\xff", "image"),
-    (b"GIF8", "image"),
+    (b"GIF8", "other_image"),
     (b"II*\0", "image"),
     (b"MM\0*", "image"),
     (b"BM", "bmp"),  # this and MZ may also begin a word
@@ -84,19 +84,25 @@ MARKDOWN_SIGNS = re.compile(r"(?m)^(?:#{1,6} \S|```|\|(?: ?:?-{3,}:? ?\|)+)|\[[^
 
 def detect(content: bytes, filename: str) -> str:
     """A key of the registry, or the name of a kind that is not read."""
-    head = content[:PDF_WITHIN_BYTES]
-    kind = next((kind for magic, kind in MAGIC if head.startswith(magic)), "")
-    if not kind and b"%PDF-" in head:
+    kind = _magic_kind(content)
+    if not kind and b"%PDF-" in content[:PDF_WITHIN_BYTES]:
         return "pdf"
-    if kind == "zip":
-        return _zip_kind(content)
-    if kind and (kind not in {"bmp", "exe"} or is_binary(content)):
-        return kind
+    if kind:
+        return _zip_kind(content) if kind == "zip" else kind
     if content[257:262] == b"ustar":
         return "tar"
     if is_binary(content):
-        return "image" if content[4:12] in {b"ftypheic", b"ftypavif"} else "binary"
+        return "other_image" if content[4:12] in {b"ftypheic", b"ftypavif"} else "binary"
     return _text_kind(content, filename)
+
+
+def _magic_kind(content: bytes) -> str:
+    kind = next((kind for magic, kind in MAGIC if content.startswith(magic)), "")
+    if kind == "bmp":
+        return "image" if content[6:10] == bytes(4) else ""
+    if kind == "exe":
+        return kind if is_binary(content) else ""
+    return "image" if kind == "media" and content[8:12] == b"WEBP" else kind
 
 
 def language_of(filename: str) -> str:

@@ -12,6 +12,10 @@ class ParseLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     max_file_bytes: int = 100 * MIB
     wall_s: float = 30.0
+    ocr_max_pages: int = 200
+    """Pages, or pictures, whose text is recognised."""
+    ocr_wall_s: float = 0.0
+    """What recognising them may take beside that; 0 where nothing is recognised."""
     memory_bytes: int = 512 * MIB
     """Address space of the process that parses, the program itself included."""
     max_output_chars: int = 30_000_000
@@ -25,3 +29,8 @@ class ParseLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """An archive member that inflates to more than so many times its size is refused above a megabyte."""
     max_depth: int = 3
     """Archives within archives, messages within messages."""
+
+    @property
+    def longest_s(self) -> float:
+        """After that a file is given up, whatever is in it."""
+        return self.wall_s + self.ocr_wall_s

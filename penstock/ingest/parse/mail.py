@@ -61,7 +61,7 @@ def read_attachments(attachments: Iterator[Member], outline: Outline, limits: Pa
         if outline.is_full:
             raise
         outline.drop_after(before)
-        outline.attributes["skipped"] = f"attachments ({error.reason})"
+        outline.skipped([f"attachments ({error.reason})"])
     outline.title = title
 
 

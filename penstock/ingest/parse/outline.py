@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from penstock.core.errors import BadDocument
 from penstock.core.types import AttributeValue, Block, BlockKind, Document
+from penstock.ingest.parse.ocr import Ocr
 
 UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u2060\ufeff\ufff9-\uffff\ud800-\udfff]")
 """Controls, soft hyphens, byte order marks, lone surrogates: no part of a text, and refused by databases."""
@@ -18,6 +19,7 @@ LINE_ENDS = re.compile(r"\r\n?|\u2028|\u0085|\x0c|\x0b")
 LONGEST_HEADING_CHARS = 300
 """A longer one is a paragraph in large letters."""
 MAX_TITLE_CHARS = 300
+MAX_SKIPPED_CHARS = 500
 GENERATED_TITLE = re.compile(
     r"(?i)^\W*(untitled|unspecified|anonymous|no title|(document|slide|book|presentation)\s*\d*|"
     r"microsoft (word|powerpoint|excel)\b.*|powerpoint presentation|"
@@ -55,13 +57,14 @@ class ListItem:
 
 class Outline:
     """Collects blocks. `page` is set by readers of formats that have pages; `filename` is that of the file being read,
-    which within an archive is the member's.
+    which within an archive is the member's. `ocr` reads pictures of text, where that was asked for.
 
     Raises BadDocument (too_large) when the text grows over `max_chars`: what a small file unpacks to is unbounded.
     """
 
-    def __init__(self, *, filename: str, max_chars: int) -> None:
+    def __init__(self, *, filename: str, max_chars: int, ocr: Ocr | None = None) -> None:
         self.filename = filename
+        self.ocr = ocr
         self.title = ""
         self.page = 0
         self.attributes: dict[str, AttributeValue] = {}
@@ -72,6 +75,12 @@ class Outline:
 
     def __len__(self) -> int:
         return len(self._blocks)
+
+    def skipped(self, parts: Iterable[str]) -> None:
+        """Name parts that could not be read, in the attribute `skipped`."""
+        before = self.attributes.get("skipped")
+        if named := ", ".join([str(before)] * bool(before) + list(parts)):
+            self.attributes["skipped"] = named[:MAX_SKIPPED_CHARS]
 
     def heading(self, text: str, level: int) -> None:
         text = one_line(text)

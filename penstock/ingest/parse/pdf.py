@@ -15,6 +15,7 @@ from penstock.ingest.parse.layout import Line, Table, Word, arrange
 from penstock.ingest.parse.limits import ParseLimits
 from penstock.ingest.parse.outline import Outline
 from penstock.ingest.parse.pages import write_pages
+from penstock.ingest.parse.scan import read_scans
 
 WORD = re.compile(r"\S+")
 MAX_PAGES = 20_000
@@ -25,6 +26,7 @@ MIN_SPACED_WORDS, MAX_SPACED_LETTERS = 5, 2.0
 CLEAR_STEP = 0.8
 BOLD_WEIGHT = 600
 FEW_LETTERS = 5
+NO_TEXT = 'Its pages are pictures without text (a scan?). To have them read, set ingest.ocr to "scans".'
 DRAWN = frozenset({c.FPDF_ANNOT_WIDGET, c.FPDF_ANNOT_FREETEXT, c.FPDF_ANNOT_STAMP})
 """Annotations that carry text of their own."""
 
@@ -38,18 +40,21 @@ def read_pdf(content: bytes, outline: Outline, limits: ParseLimits) -> None:  # 
     outline.title = pdf.get_metadata_value("Title")
     fields = list(_form_fields(pdf))  # before pages are made flat, which ends the fields
     pages: list[list[Line | Table]] = []
-    has_drawing = False
+    scanned: list[int] = []
     for number in range(len(pdf)):
-        items, drawn = _page(pdf, number)
+        items, has_drawing = _page(pdf, number)
         pages.append(items)
-        has_drawing |= drawn
+        if has_drawing and sum(len(item.plain) for item in items) < FEW_LETTERS:
+            scanned.append(number)
+    if scanned and outline.ocr is not None:
+        outline.skipped(read_scans(pdf, pages, scanned, outline.ocr))
     write_pages(pages, outline)
     shown = " ".join(item.plain for items in pages for item in items) if fields else ""
     if hidden := [(name, value) for name, value in fields if " ".join(value.split()) not in shown]:
         outline.page = 0
         outline.table([("Field", "Value"), *hidden])
-    if outline.letters < FEW_LETTERS and has_drawing:
-        raise BadDocument("no_text", "Its pages are pictures without text (a scan?). Make them searchable first (OCR).")
+    if outline.letters < FEW_LETTERS and scanned:
+        raise BadDocument("no_text", NO_TEXT if outline.ocr is None else "No text was recognised on its pages.")
 
 
 def _open(content: bytes) -> pdfium.PdfDocument:

@@ -17,10 +17,12 @@ from penstock.ingest.parse.jsontext import read_json, read_jsonl
 from penstock.ingest.parse.limits import ParseLimits
 from penstock.ingest.parse.mail import read_mail
 from penstock.ingest.parse.markdown import read_markdown
+from penstock.ingest.parse.ocr import Ocr
 from penstock.ingest.parse.odf import read_odf
 from penstock.ingest.parse.ole import read_ole
 from penstock.ingest.parse.outline import Outline
 from penstock.ingest.parse.pdf import read_pdf
+from penstock.ingest.parse.picture import read_picture
 from penstock.ingest.parse.plain import read_text
 from penstock.ingest.parse.pptx import read_pptx
 from penstock.ingest.parse.rtf import read_rtf
@@ -38,6 +40,7 @@ READERS: dict[str, Reader] = {
     "epub": read_epub,
     "gzip": read_gzip,
     "html": read_html,
+    "image": read_picture,
     "json": read_json,
     "jsonl": read_jsonl,
     "mail": read_mail,
@@ -57,18 +60,17 @@ READERS: dict[str, Reader] = {
 
 UNREAD = {
     "binary": "It is no kind of document that is known here.",
-    "image": "It is a picture. Its text can be read only after OCR.",
+    "other_image": "It is a picture, and none of PNG, JPEG, TIFF, WebP and BMP, which OCR can read.",
     "media": "It is sound or video.",
     "program": "It is a program.",
     "exe": "It is a program.",
-    "bmp": "It is a picture. Its text can be read only after OCR.",
     "archive": "This kind of archive is not read. Unpack it, or make a zip file of it.",
 }
 
 
-def parse(content: bytes, filename: str, limits: ParseLimits) -> Document:
+def parse(content: bytes, filename: str, limits: ParseLimits, ocr: Ocr | None = None) -> Document:
     """The document in a file's bytes. Raises BadDocument; call it in a process that may die."""
-    outline = Outline(filename=filename, max_chars=limits.max_output_chars)
+    outline = Outline(filename=filename, max_chars=limits.max_output_chars, ocr=ocr)
     read_into(content, filename, outline, limits)
     if not len(outline):
         raise BadDocument("empty", "There is no text in it.")
@@ -85,7 +87,7 @@ def read_into(content: bytes, filename: str, outline: Outline, limits: ParseLimi
         reader(content, outline, limits)
     elif kind == "misnamed":
         raise BadDocument("corrupt", "Its name says that it is of another format than its content.")
-    elif kind in {"image", "bmp"}:
+    elif kind == "other_image":
         raise BadDocument("no_text", UNREAD[kind])
     else:
         raise BadDocument("unsupported", UNREAD.get(kind, f"Files of kind '{kind}' are not read."))

@@ -14,7 +14,9 @@ import msgspec
 from penstock.core.errors import BadDocument
 from penstock.ingest.parse.detect import CHEAP, detect
 from penstock.ingest.parse.limits import ParseLimits
+from penstock.ingest.parse.ocr import Ocr, Recognizer
 from penstock.ingest.parse.registry import parse
+from penstock.ingest.sandbox import confine
 from penstock.ingest.sandbox.confine import die_with_parent
 from penstock.ingest.sandbox.wire import (
     LENGTH_BYTES,
@@ -32,13 +34,18 @@ CONTENT, RESULT, FIRST_UNUSED = 3, 4, 5
 TOO_LARGE = Failed(reason="too_large", message="Its text is larger than a result may be.")
 
 
-def run_one(job: Job, *, content: int, result: int, confined: Callable[[], None]) -> None:
+def run_one(
+    job: Job, *, content: int, result: int, confined: Callable[[], None], recognizer: Recognizer | None
+) -> None:
     """Read one file. `content` and `result` are descriptors; `confined` gives everything else up."""
     _keep_only(content, result)
     data = _read(job.size_bytes)
     confined()
     gc.disable()  # a process of one file frees its memory by ending
-    _write(outcome(data, job.filename, job.limits))
+    ocr = None
+    if recognizer is not None:
+        ocr = Ocr(recognizer=recognizer, limits=job.limits, begin=confine.allow_longest)
+    _write(outcome(data, job.filename, job.limits, ocr))
 
 
 def run_many(limits: ParseLimits, *, channel: int, confined: Callable[[], None]) -> None:
@@ -69,10 +76,10 @@ def in_child(work: Callable[[], None], *, parent: int) -> NoReturn:
         os._exit(code)
 
 
-def outcome(data: bytes, filename: str, limits: ParseLimits) -> Outcome:
+def outcome(data: bytes, filename: str, limits: ParseLimits, ocr: Ocr | None = None) -> Outcome:
     """The document, or why there is none."""
     try:
-        return Read(document=parse(data, filename, limits))
+        return Read(document=parse(data, filename, limits, ocr))
     except BadDocument as error:
         return Failed(reason=error.reason, message=error.message)
     except MemoryError:

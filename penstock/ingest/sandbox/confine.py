@@ -78,12 +78,12 @@ def confine_child(limits: ParseLimits, calls: seccomp.Filter | None, *, lasting:
 
     A `lasting` process may live longer than one file may take.
     """
-    seconds = int(limits.wall_s) + GRACE_S
     if not lasting:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        # Where scans are read the zygote waits longer than text may take, and only this timer holds that limit.
+        signal.setitimer(signal.ITIMER_REAL, limits.wall_s + (0 if limits.ocr_wall_s else GRACE_S))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a result over the limit is an error to tell, not a death
     bounds = [
-        (resource.RLIMIT_CPU, seconds),
+        (resource.RLIMIT_CPU, int(limits.longest_s) + GRACE_S),
         (resource.RLIMIT_FSIZE, result_bytes(limits)),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NPROC, 0),
@@ -97,3 +97,8 @@ def confine_child(limits: ParseLimits, calls: seccomp.Filter | None, *, lasting:
         resource.setrlimit(kind, (value, value))
     if calls is not None:
         calls.put_on()
+
+
+def allow_longest() -> None:
+    """The time for text ends where recognising begins. What bounds that is the limit of CPU time, and the zygote."""
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)

@@ -14,6 +14,7 @@ import msgspec
 import penstock
 from penstock.core.errors import BadDocument
 from penstock.ingest.parse.limits import ParseLimits
+from penstock.ingest.parse.ocr import LanguageData
 from penstock.ingest.sandbox.wire import (
     LENGTH_BYTES,
     Cancel,
@@ -32,8 +33,14 @@ GRACE_S = 5.0
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 START = "import sys; sys.path.append(sys.argv.pop()); from penstock.ingest.sandbox.zygote import main; main()"
-# One thread: a process with several cannot be forked safely.
-ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
+# One thread: a process with several cannot be forked safely, and a child cannot start any.
+ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OMP_THREAD_LIMIT": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "LC_ALL": "C.UTF-8",
+}
 
 
 class ZygoteLost(Exception):
@@ -55,15 +62,17 @@ class ZygoteHandle:
         self._listener = asyncio.create_task(self._listen(), name="parse-listen")
 
     @classmethod
-    async def begin(cls) -> ZygoteHandle:
-        """Start the process and wait until it is ready. Raises BadDocument (internal)."""
+    async def begin(cls, language_data: LanguageData | None = None) -> ZygoteHandle:
+        """Start the process and wait until it is ready; with language data it can read scans. Raises BadDocument
+        (internal).
+        """
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         root = str(Path(penstock.__file__).parent.parent)
         with theirs:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-I", "-c", START, str(theirs.fileno()), root),
+                *("-I", "-c", START, str(theirs.fileno()), msgspec.json.encode(language_data).decode(), root),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 pass_fds=(theirs.fileno(),),
@@ -88,7 +97,7 @@ class ZygoteHandle:
         waiting = self._waiting[number] = asyncio.get_running_loop().create_future()
         try:
             self._send(Job(number=number, filename=filename, size_bytes=size, limits=limits), [content, result])
-            async with asyncio.timeout(limits.wall_s + GRACE_S):
+            async with asyncio.timeout(limits.longest_s + GRACE_S):
                 ended: Ended = await waiting
             self.peak_bytes = max(self.peak_bytes, ended.peak_bytes)
             return ended

@@ -15,6 +15,7 @@ import msgspec
 from penstock.core.errors import BadDocument
 from penstock.core.types import Document
 from penstock.ingest.parse.limits import ParseLimits
+from penstock.ingest.parse.ocr import LanguageData
 from penstock.ingest.sandbox.handle import ZygoteHandle, ZygoteLost
 from penstock.ingest.sandbox.resident import Residents
 from penstock.ingest.sandbox.wire import Confinement, Ended, Failed, Outcome, decode_outcome
@@ -28,11 +29,19 @@ class Parser:
     """Bytes become a document, in a process of their own.
 
     The helper process is started with the first file, not with the program: many programs never parse one.
-    Files beyond `workers` wait for their turn. Use it from one event loop.
+    Files beyond `workers` wait for their turn. Use it from one event loop. With language data it reads scans.
     """
 
-    def __init__(self, *, limits: ParseLimits, workers: int, isolate_every_file: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        limits: ParseLimits,
+        workers: int,
+        isolate_every_file: bool = False,
+        language_data: LanguageData | None = None,
+    ) -> None:
         self._limits = limits
+        self._language_data = language_data
         self._turns = asyncio.Semaphore(workers)
         self._starting = asyncio.Lock()
         self._helper: ZygoteHandle | None = None
@@ -104,7 +113,7 @@ class Parser:
             if self._helper is None or self._helper.is_gone:
                 if self._helper is not None:
                     await self._helper.stop()
-                self._helper = await ZygoteHandle.begin()
+                self._helper = await ZygoteHandle.begin(self._language_data)
             return self._helper
 
 
@@ -142,7 +151,8 @@ def _result(result: int, size: int, ended: Ended, limits: ParseLimits) -> Outcom
     """What the child left behind, or what its end means."""
     memory = Failed(reason="memory", message=f"Reading it takes more than {limits.memory_bytes // 1024**2} MiB.")
     if ended.timed_out or ended.code in {-signal.SIGXCPU, -signal.SIGALRM}:
-        return Failed(reason="timeout", message=f"Reading it takes more than {limits.wall_s:g} s.")
+        limit_s = limits.wall_s if ended.code == -signal.SIGALRM else limits.longest_s
+        return Failed(reason="timeout", message=f"Reading it takes more than {limit_s:g} s.")
     if ended.code in CRASHES and ended.peak_bytes < limits.memory_bytes // 2:
         return Failed(reason="corrupt", message="The program that reads this format crashed on it.")
     if ended.code in CRASHES or ended.code == -signal.SIGKILL:

@@ -5,7 +5,12 @@ Some of Python's modules import others only when they first need them, and a chi
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
+
 from penstock.ingest.parse.limits import ParseLimits
+from penstock.ingest.parse.ocr import Ocr, Recognizer
+from penstock.ingest.parse.picture import FORMATS
 from penstock.ingest.sandbox.child import outcome
 
 MAIL = (
@@ -31,7 +36,20 @@ SAMPLES = (
 )
 
 
-def rehearse() -> None:
+def rehearse(recognizer: Recognizer | None) -> None:
     """What comes of it does not matter."""
+    limits = ParseLimits()
     for filename, content in SAMPLES:
-        outcome(content, filename, ParseLimits())
+        outcome(content, filename, limits)
+    if recognizer is not None:
+        for content in _pictures():
+            outcome(content, "a.png", limits, Ocr(recognizer=recognizer, limits=limits))
+
+
+def _pictures() -> Iterator[bytes]:
+    from PIL import Image  # noqa: PLC0415 - of the extra `ocr`
+
+    for name in FORMATS:
+        file = io.BytesIO()
+        Image.new("L", (32, 32), 255).save(file, name)
+        yield file.getvalue()

@@ -1,4 +1,6 @@
-"""The process that forks one child per file. Runs as `python -I -c …`, see parser.py; its argument is the socket."""
+"""The process that forks one child per file. Runs as `python -I -c …`, see parser.py; its arguments are the socket
+and the language data for OCR, if any.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,9 @@ import sys
 import time
 from functools import partial
 
+import msgspec
+
+from penstock.ingest.parse.ocr import LanguageData, Recognizer
 from penstock.ingest.sandbox import child, confine, seccomp
 from penstock.ingest.sandbox.rehearsal import rehearse
 from penstock.ingest.sandbox.wire import LENGTH_BYTES, Cancel, Ended, Job, Reply, Serve, decode_request, packed
@@ -32,15 +37,16 @@ class Child:
     def __init__(self, request: Job | Serve) -> None:
         self.number = request.number
         self.is_resident = isinstance(request, Serve)
-        self.deadline_s = math.inf if self.is_resident else time.monotonic() + request.limits.wall_s
+        self.deadline_s = math.inf if self.is_resident else time.monotonic() + request.limits.longest_s
         self.timed_out = False
 
 
 class Zygote:
     """Takes jobs from the socket, forks, watches, and tells how each child ended."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, recognizer: Recognizer | None) -> None:
         self._channel = channel
+        self._recognizer = recognizer
         self._children: dict[int, Child] = {}
         self._calls = seccomp.Filter() if seccomp.is_available() else None
         self._wake, wakes = os.pipe()
@@ -101,7 +107,13 @@ class Zygote:
         if isinstance(request, Serve):
             child.run_many(request.limits, channel=descriptors[0], confined=confined)
         else:
-            child.run_one(request, content=descriptors[0], result=descriptors[1], confined=confined)
+            child.run_one(
+                request,
+                content=descriptors[0],
+                result=descriptors[1],
+                confined=confined,
+                recognizer=self._recognizer,
+            )
 
     def _next_deadline_s(self) -> float | None:
         first = min((running.deadline_s for running in self._children.values()), default=math.inf)
@@ -158,9 +170,19 @@ def _tell(reply: Reply) -> None:
         view = view[os.write(REPLIES, view) :]
 
 
-def _import_ahead() -> None:
+def _load_recognizer(argument: str) -> Recognizer | None:
+    """Its language data come into memory here, once for all children."""
+    data = msgspec.json.decode(argument, type=LanguageData | None)
+    if data is None:
+        return None
+    from penstock.ingest.parse.tesseract import Tesseract  # noqa: PLC0415 - needs the extra `ocr`
+
+    return Tesseract(data)
+
+
+def _import_ahead(recognizer: Recognizer | None) -> None:
     """A child can open no file, so what Python would load at its first use is loaded here: encodings above all."""
-    rehearse()
+    rehearse(recognizer)
     for name in LATE:
         importlib.import_module(name)
     for module in pkgutil.iter_modules(encodings.__path__):
@@ -172,8 +194,9 @@ def main() -> None:
     # The terminal's Ctrl-C is for the server, which then closes the socket.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     channel = socket.socket(fileno=int(sys.argv[1]))
-    _import_ahead()
-    zygote = Zygote(channel)
+    recognizer = _load_recognizer(sys.argv[2])
+    _import_ahead(recognizer)
+    zygote = Zygote(channel, recognizer)
     _tell(confine.confine_zygote())
     gc.collect()
     gc.freeze()
