@@ -33,9 +33,11 @@ def context(tenant: str = "default") -> Context:
 class PlainReader:
     """Reads text, a paragraph a line. What begins with 'broken' is a bad document, with 'explode' a bug of ours."""
 
-    def __init__(self, budget: int = 40, gate: asyncio.Event | None = None) -> None:
+    def __init__(self, budget: int = 40, gate: asyncio.Event | None = None, only: str = "") -> None:
+        """At the gate all files wait, or the one of that name."""
         self.budget = budget
         self.gate = gate
+        self.only = only
         self.max_chunk_tokens = 128
         self.chunk_tokens = budget
         self.parsed: list[str] = []
@@ -52,14 +54,14 @@ class PlainReader:
     def sized(self, chunk_tokens: int) -> PlainReader:
         if not chunk_tokens:
             return self
-        other = PlainReader(chunk_tokens, self.gate)
+        other = PlainReader(chunk_tokens, self.gate, self.only)
         other.parsed, other.began = self.parsed, self.began
         return other
 
     async def parse(self, content: bytes, source: Source, *, tenant: str) -> Document:
         self.parsed.append(source.name)
         self.began.put_nowait(source.name)
-        if self.gate is not None:
+        if self.gate is not None and source.name.endswith(self.only):
             await self.gate.wait()
         if content.startswith(b"broken"):
             raise BadDocument("corrupt", "It says so itself.")

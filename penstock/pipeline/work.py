@@ -31,6 +31,8 @@ GROUP_FILES = 64
 """Messages leased together."""
 GROUP_CHUNKS = 256
 """Passages embedded together."""
+PATIENCE_S = 1.0
+"""Files that have been read wait for so long for more of their group: one that is slow to read delays no other."""
 GROUP_TIMEOUT_S = 3600.0
 HAND_IN_AGAIN_S = 60.0
 """How long results are kept for a server that does not answer."""
@@ -185,13 +187,14 @@ class Work:
         unread = set(tasks)
         try:
             while unread:
-                read, unread = await asyncio.wait(unread, return_when=asyncio.FIRST_COMPLETED)
+                patience_s = PATIENCE_S if waiting else None
+                read, unread = await asyncio.wait(unread, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
                 results = [task.result() for task in read if not task.cancelled()]
                 await self._report(group, [each for each in results if isinstance(each, Unfinished)])
                 waiting += [
                     each for each in results if isinstance(each, Prepared) and each.finished.lease not in group.lost
                 ]
-                if sum(len(each.texts) for each in waiting) >= GROUP_CHUNKS or (waiting and not unread):
+                if sum(len(each.texts) for each in waiting) >= GROUP_CHUNKS or (waiting and not (unread and read)):
                     for model in self._encoders.models:
                         await self._embed(group, model, [each for each in waiting if each.assignment.embedder == model])
                     waiting = []

@@ -271,6 +271,25 @@ async def test_a_cancelled_batch_does_only_what_was_begun(uploads: Parts) -> Non
     assert {record.file_id for record in page} < {file.id for file in files}
 
 
+async def test_a_file_that_is_slow_to_read_delays_no_other(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    reader = PlainReader(gate=gate, only="slow.txt")
+    uploads = Parts(folder=tmp_path, reader=reader)
+    await uploads.start()
+    store = await uploads.store()
+    for name in ("slow.txt", "quick.txt"):
+        await uploads.attach(store, await uploads.upload(f"Text of {name}.", name))
+    step = asyncio.create_task(uploads.step())
+    async with asyncio.timeout(10):
+        while (await uploads.states(store))["quick.txt"] != "completed":
+            await asyncio.sleep(0.05)
+    assert (await uploads.states(store))["slow.txt"] == "parsing"
+    gate.set()
+    await step
+    assert (await uploads.states(store))["slow.txt"] == "completed"
+    await uploads.stop()
+
+
 async def test_a_batch_is_accepted_whole_or_not_at_all(uploads: Parts) -> None:
     store = await uploads.store()
     file = await uploads.upload("Text.")
