@@ -22,7 +22,7 @@ from penstock.core.errors import PenstockError, StageUnavailable
 from penstock.core.messages import Lease, Verdict
 from penstock.core.types import Principal, Vectors
 from penstock.embed.encoders import Encoders
-from penstock.pipeline.desk import Finished, Outcome, Read, Unfinished
+from penstock.pipeline.desk import OURS, Finished, Outcome, Read, Unfinished
 from penstock.pipeline.preparing import Prepared, Preparing, SizedReader, unfinished
 
 log = logging.getLogger("penstock.work")
@@ -135,8 +135,8 @@ class Work:
                 await self._do(group)
                 # What was taken from us on the way: whoever gets the message next is told what became of it.
                 await self._settle(group, [_again(lease) for lease in group.open.values()])
-        except asyncio.CancelledError:
-            await asyncio.shield(self._give_back(group))
+        except BaseException as error:
+            await asyncio.shield(self._give_back(group, error))
             raise
         return True
 
@@ -253,17 +253,29 @@ class Work:
             # The jobs are done in the catalog; their messages come again, and are found to be done.
             log.warning("%d messages could not be settled: %s", len(verdicts), error.message)
 
-    async def _give_back(self, group: Group) -> None:
-        """Stopping: what is not done is another's at once."""
+    async def _give_back(self, group: Group, why: BaseException) -> None:
+        """We stop, or the server is away: what is not done is another's at once. After an error of ours it is counted.
+
+        The messages are given back also where the jobs cannot be: some brokers keep them for us as long as we are
+        connected.
+        """
         leases = group.leases_of_jobs()
-        stopped = [Unfinished(lease=lease, error="", counted=False) for lease in leases]
+        ours = f"{OURS} ({type(why).__name__})" if _is_ours(why) else ""
+        stopped = [Unfinished(lease=lease, error=ours, counted=bool(ours)) for lease in leases]
+        after_s = 0.0
         try:
             async with asyncio.timeout(self._server.lease_s / 4):
                 if stopped:
                     await self._server.give_up(stopped)
-                await self._settle(group, [Verdict(lease=lease, kind="retry") for lease in group.open.values()])
         except (PenstockError, TimeoutError) as error:
             log.warning("%d jobs wait until their leases run out: %s", len(leases), error or type(error).__name__)
+            after_s = 1.0
+        verdicts = [Verdict(lease=lease, kind="retry", after_s=after_s) for lease in group.open.values()]
+        try:
+            async with asyncio.timeout(self._server.lease_s / 4):
+                await self._settle(group, verdicts)
+        except TimeoutError:
+            log.warning("%d messages wait until their leases run out", len(verdicts))
 
     # --- staying alive ----------------------------------------------------------------------
 
@@ -285,6 +297,10 @@ class Work:
                     group.lose(await self._server.beat(self.name, group.leases_of_jobs()))
             except (PenstockError, TimeoutError) as error:
                 log.warning("no heartbeat got through: %s", error or type(error).__name__)
+
+
+def _is_ours(why: BaseException) -> bool:
+    return isinstance(why, Exception) and not isinstance(why, PenstockError)
 
 
 def _heed_cancellation() -> None:
