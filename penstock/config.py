@@ -196,6 +196,9 @@ class EngineSettings(Section, frozen=True):
     """So many at a time."""
     device: str = "CPU"
     """Or GPU, an Intel one."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: what the device is fastest in. In bf16 nearly equal words may change places with what is computed beside
+    them, so that the same question does not always get the same answer."""
     cache_gb: PositiveInt = 1
     """Memory for attention's keys and values."""
     prefix_caching: bool = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -27,11 +27,18 @@ from penstock.generate.steps import Piece, Request, Steps
 from penstock.generate.stop import StopText
 from penstock.generate.watch import Watch
 
+PRECISIONS: dict[str, dict[str, str]] = {
+    "auto": {},
+    "fp32": {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32"},
+    "bf16": {"INFERENCE_PRECISION_HINT": "bf16"},
+}
+
 
 class LocalSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How the pipeline works."""
 
     device: str = "CPU"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     cache_gb: int = 1
     prefix_caching: bool = True
     step_tokens: int = 512
@@ -172,10 +179,10 @@ class LocalGenerator:
         if not vocabulary.is_file():
             raise ModelMissing(f"{folder} has no tokenizer.json. Export the model with its fast tokenizer.")
         self._tokenizer = Tokenizer.from_file(str(vocabulary))
-        properties: dict[str, Any] = {}
+        properties: dict[str, Any] = dict(PRECISIONS[self._settings.precision])
         if self._settings.draft:
             draft = locate(self._settings.draft)
-            properties["draft_model"] = openvino_genai.draft_model(str(draft), self._settings.device)
+            properties["draft_model"] = openvino_genai.draft_model(str(draft), self._settings.device, **properties)
         try:
             return openvino_genai.ContinuousBatchingPipeline(
                 str(folder), self._scheduler(), self._settings.device, properties

@@ -259,6 +259,7 @@ class InProcess:
             source=settings.local,
             settings=LocalSettings(
                 device=settings.device,
+                precision=settings.precision,
                 cache_gb=settings.cache_gb,
                 prefix_caching=settings.prefix_caching,
                 step_tokens=settings.step_tokens,

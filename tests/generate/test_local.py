@@ -101,15 +101,19 @@ async def test_a_stop_text_ends_the_answer_before_it(engine: LocalGenerator) -> 
     await freed(engine)
 
 
-async def test_a_draft_model_changes_nothing_in_a_greedy_answer(engine: LocalGenerator) -> None:
-    drafted = LocalGenerator(model="tiny", source=TINY, settings=LocalSettings(draft=TINY))
+async def test_a_draft_model_changes_nothing_in_a_greedy_answer() -> None:
+    # In bf16 the last bits depend on how many tokens are computed together, and this model's words are nearly equal.
+    exact = LocalGenerator(model="tiny", source=TINY, settings=LocalSettings(precision="fp32"))
+    drafted = LocalGenerator(model="tiny", source=TINY, settings=LocalSettings(precision="fp32", draft=TINY))
+    await exact.start()
     await drafted.start()
 
-    plain = await answer(engine, prompt_of("What is a penstock?", max_tokens=24))
+    plain = await answer(exact, prompt_of("What is a penstock?", max_tokens=24))
     quick = await answer(drafted, prompt_of("What is a penstock?", max_tokens=24))
 
     assert quick == plain
     await drafted.stop()
+    await exact.stop()
 
 
 async def test_a_model_in_four_bits_answers(tmp_path: Path) -> None:
