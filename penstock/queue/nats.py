@@ -26,6 +26,7 @@ from penstock.core.messages import DeadLetter, Lease, QueueMessage, Verdict
 
 PUT_AT_ONCE = 64
 ANSWER_S = 5.0
+SHORTEST_WAIT_S = 0.05
 REMEMBER_IDS_S = 30.0
 ACK, NAK, IN_PROGRESS = b"+ACK", b"-NAK ", b"+WPI"
 """What is said to a delivery's own subject."""
@@ -57,6 +58,8 @@ class NatsQueue:
         self._pull: JetStreamContext.PullSubscription | None = None
         self._until_s: dict[str, float] = {}
         self._connecting = asyncio.Lock()
+        self._fetching = asyncio.Lock()
+        """Two who fetch at once would take each other's answers."""
 
     async def start(self) -> None:
         """Nothing is opened before it is used: a broker that is down must not keep the server from starting."""
@@ -85,14 +88,35 @@ class NatsQueue:
 
     async def lease(self, limit: int, *, wait_s: float) -> list[Lease]:
         async with self._connected():
-            assert self._pull is not None, "connected"
             try:
-                messages = await self._pull.fetch(limit, timeout=max(0.05, wait_s))
-            except nats.errors.TimeoutError:
+                async with asyncio.timeout(max(SHORTEST_WAIT_S, wait_s)):
+                    await self._fetching.acquire()
+            except TimeoutError:
                 return []
-        leases = [_lease(message) for message in messages]
+            try:
+                leases = [_lease(message) for message in await self._fetched(1, wait_s)]
+                if leases and limit > 1:
+                    leases += await self._more(leases[0], limit - 1)
+            finally:
+                self._fetching.release()
         self._hold(leases)
         return leases
+
+    async def _more(self, first: Lease, limit: int) -> list[Lease]:
+        """What is there beside the first."""
+        try:
+            return [_lease(message) for message in await self._fetched(limit, SHORTEST_WAIT_S)]
+        except BaseException:
+            await self._say(first, NAK)
+            raise
+
+    async def _fetched(self, limit: int, wait_s: float) -> list[Msg]:
+        """The client waits until there are as many as it was asked for, or the time is up."""
+        assert self._pull is not None, "connected"
+        try:
+            return await self._pull.fetch(limit, timeout=max(SHORTEST_WAIT_S, wait_s))
+        except nats.errors.TimeoutError:
+            return []
 
     async def extend(self, leases: Sequence[Lease]) -> None:
         async with self._connected():

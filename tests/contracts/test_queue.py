@@ -117,6 +117,22 @@ async def test_a_message_waits_for_whoever_comes_later(connect: Connect) -> None
     assert ids(await waiting) == ["m-a"]
 
 
+async def test_a_message_that_comes_is_not_kept_back_for_others_to_come(connect: Connect) -> None:
+    queue = await connect()
+    assert await queue.lease(1, wait_s=0.1) == []
+    waiting = [asyncio.create_task(queue.lease(64, wait_s=8.0)) for _ in range(2)]
+    await asyncio.sleep(0.3)
+
+    for name in ("a", "b"):
+        await queue.put([message(name)])
+        async with asyncio.timeout(2.0):
+            done, rest = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        (leases,) = (task.result() for task in done)
+        assert ids(leases) == [f"m-{name}"]
+        await queue.settle([Verdict(lease=lease) for lease in leases])
+        waiting = list(rest)
+
+
 async def test_a_holder_that_dies_loses_its_messages_to_another(connect: Connect) -> None:
     dying, other = await connect(), await connect()
     await dying.put([message("a")])
