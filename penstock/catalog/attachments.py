@@ -193,7 +193,8 @@ class Attachments:
 
 def _attach(connection: sqlite3.Connection, tenant: str, store_id: str, wanted: Sequence[Wanted]) -> list[FileRecord]:
     if not connection.execute(
-        "SELECT 1 FROM stores WHERE tenant = ? AND id = ? AND deleting = 0", (tenant, store_id)
+        "SELECT 1 FROM stores INDEXED BY stores_by_owner WHERE tenant = ? AND id = ? AND deleting = 0",
+        (tenant, store_id),
     ).fetchone():
         raise NotFound("vector store", store_id)
     fresh: list[FileRecord] = []

@@ -16,7 +16,7 @@ from penstock.core.types import Store
 
 T = TypeVar("T")
 
-SCHEMA = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "schema_5.sql")
+SCHEMA = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql", "schema_5.sql", "schema_6.sql")
 """What makes version 1 of the catalog, what makes version 2 of that, and so on."""
 SCHEMA_VERSION = len(SCHEMA)
 APPLICATION_ID = 0x50454E53  # "PENS": tells our files from anybody else's

@@ -200,7 +200,7 @@ class PartialUploads:
 
     def _one(self, connection: sqlite3.Connection, tenant: str, identifier: str) -> PartialUpload:
         row = connection.execute(
-            f"SELECT {COLUMNS} FROM uploads WHERE tenant = ? AND id = ?",  # noqa: S608 - a constant of ours
+            f"SELECT {COLUMNS} FROM uploads INDEXED BY uploads_by_owner WHERE tenant = ? AND id = ?",  # noqa: S608 - a constant of ours
             (tenant, identifier),
         ).fetchone()
         if row is None:

@@ -146,7 +146,7 @@ class KeptResponses:
                 f"(SELECT 1 FROM json_each(store_files.groups) WHERE value IN ({mine})))"
             )
             values += [*principal.groups, *principal.groups]
-        row = connection.execute(f"{READ} WHERE {where}", values).fetchone()
+        row = connection.execute(f"{READ} INDEXED BY responses_by_owner WHERE {where}", values).fetchone()
         if row is None:
             raise NotFound("response", identifier)
         return KeptResponse(**dict(zip(FIELDS, row, strict=True)))

@@ -19,7 +19,9 @@ from penstock.core.types import Store
 FIELDS = Store.__struct_fields__
 COLUMNS = ", ".join(FIELDS)
 INSERT = f"INSERT INTO stores ({COLUMNS}) VALUES ({', '.join('?' * len(FIELDS))})"  # noqa: S608 - a constant of ours
-MINE = "tenant = ? AND deleting = 0"
+BY_ID = "INDEXED BY stores_by_owner WHERE tenant = ? AND id = ? AND deleting = 0"
+"""By this index a foreign store takes as long as one that does not exist (schema_6.sql)."""
+BY_NAME = "WHERE tenant = ? AND deleting = 0 AND name = ? ORDER BY created_s, id LIMIT 1"
 
 T = TypeVar("T")
 
@@ -39,7 +41,7 @@ class Stores:
         """The tenant's oldest store of that name, or one made now; its id is the same on every machine."""
 
         def work(connection: sqlite3.Connection) -> Store:
-            known = _find(connection, f"{MINE} AND name = ? ORDER BY created_s, id LIMIT 1", (tenant, name))
+            known = _find(connection, BY_NAME, (tenant, name))
             if known is not None:
                 return known
             identifier = derived_id(tenant, name)
@@ -75,9 +77,7 @@ class Stores:
         seen = self._memory.changes
 
         def work(connection: sqlite3.Connection) -> Store:
-            store = _find(connection, f"{MINE} AND id = ?", (tenant, identifier)) or _find(
-                connection, f"{MINE} AND name = ? ORDER BY created_s, id LIMIT 1", (tenant, identifier)
-            )
+            store = _find(connection, BY_ID, (tenant, identifier)) or _find(connection, BY_NAME, (tenant, identifier))
             if store is None:
                 raise NotFound("vector store", identifier)
             return store
@@ -110,7 +110,7 @@ class Stores:
         """Change `name`, `metadata` or `expires_after_days`. Raises NotFound."""
 
         def work(connection: sqlite3.Connection) -> Store:
-            store = _find(connection, f"{MINE} AND id = ?", (tenant, identifier))
+            store = _find(connection, BY_ID, (tenant, identifier))
             if store is None:
                 raise NotFound("vector store", identifier)
             store = msgspec.structs.replace(store, **changes)
@@ -152,7 +152,7 @@ class Stores:
         """Begin to delete: from now on nobody sees it, also after a crash. `forget` ends it. Raises NotFound."""
 
         def work(connection: sqlite3.Connection) -> Store:
-            store = _find(connection, f"{MINE} AND id = ?", (tenant, identifier))
+            store = _find(connection, BY_ID, (tenant, identifier))
             if store is None:
                 raise NotFound("vector store", identifier)
             connection.execute("UPDATE stores SET deleting = 1 WHERE id = ?", (identifier,))
@@ -207,7 +207,7 @@ def _insert(connection: sqlite3.Connection, store: Store) -> Store:
 
 
 def _find(connection: sqlite3.Connection, where: str, values: tuple[str, ...]) -> Store | None:
-    row = connection.execute(f"SELECT {COLUMNS} FROM stores WHERE {where}", values).fetchone()  # noqa: S608 - constants of ours
+    row = connection.execute(f"SELECT {COLUMNS} FROM stores {where}", values).fetchone()  # noqa: S608 - constants of ours
     return None if row is None else _store(row)
 
 
