@@ -218,8 +218,8 @@ class Penstock:
             store = await self.stores.named(tenant, name, embedder=newest.model, dimension=newest.dimension)
         if store.embedder not in self.encoders.models:
             raise BadSetting(
-                f"Store '{store.name}' holds vectors of {store.embedder}, and embed.model is {newest.model}. "
-                "Ingest into another store, or set the model back."
+                f"Store '{store.name}' holds vectors of {store.embedder}, and embed.model is "
+                f"{self.encoders.current.model}. Ingest into another store, or set the model back."
             )
         return store
 

@@ -284,7 +284,8 @@ class Desk:
                 )
                 await self._jobs.finish([completed(record) for record in records.values()])
         except NotFound:
-            return [Outcome(lease=lease, kind="lost") for lease in by_lease]  # the store was deleted meanwhile
+            # The store was deleted meanwhile.
+            return [*waiting, *(Outcome(lease=lease, kind="lost") for lease in by_lease)]
         except Exception as error:
             log.warning("%d files of %s will be tried again", len(members), store_id, exc_info=error)
             return [*waiting, *await self._roll(tenant, store_id, records, list(by_lease), error)]

@@ -10,7 +10,6 @@ at any moment, the store answers from one index or the other, whole, and the cop
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 import msgspec
@@ -58,18 +57,22 @@ class Moving:
         """Stores of all tenants that still have another encoder's vectors."""
         return [store for store in await self._stores.list(None) if store.embedder != self._embedder.model]
 
-    async def move(self, store: Store, *, linger_s: float = 0.0) -> Reembedded:
-        """Searches that have begun find the old index open for `linger_s` more.
+    async def move(self, store: Store) -> Reembedded:
+        """Searches that have begun still find the old index open, until `leave`.
 
         Raises NotFound when the store is deleted meanwhile, DiskFull, StageUnavailable; then nothing has changed.
         """
         try:
-            return await self._move(store, linger_s)
+            return await self._move(store)
         except Exception:
             await self._stores.get(store.tenant, store.id)  # NotFound explains all else
             raise
 
-    async def _move(self, store: Store, linger_s: float) -> Reembedded:
+    async def leave(self, store: Store) -> None:
+        """Close the index that a store had, as it was before it moved."""
+        await self._indexes.close(store)
+
+    async def _move(self, store: Store) -> Reembedded:
         renewed = msgspec.structs.replace(store, embedder=self._embedder.model, dimension=self._embedder.dimension)
         copying = Reembedding(
             store=store,
@@ -87,6 +90,4 @@ class Moving:
             await copying.run(await self._ledger.all(store.id), ctx)
             await self._stores.get(store.tenant, store.id)  # as long as it is there
             await self._stores.switch(store, embedder=renewed.embedder, dimension=renewed.dimension)
-        await asyncio.sleep(linger_s)
-        await self._indexes.close(store)
         return copying.done

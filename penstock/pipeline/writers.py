@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
 
 
 class Writers:
@@ -19,7 +20,7 @@ class Writers:
         self._changed = asyncio.Condition()
         self._inside: defaultdict[str, int] = defaultdict(int)
         self._switching: set[str] = set()
-        self._runs: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._runs: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
     async def shared(self, store_id: str) -> AsyncIterator[None]:
@@ -38,13 +39,13 @@ class Writers:
     @asynccontextmanager
     async def run(self, store_id: str) -> AsyncIterator[None]:
         """A block that writes again and again."""
-        async with self._runs[store_id]:
+        async with self._run_lock(store_id):
             yield
 
     @asynccontextmanager
     async def alone(self, store_id: str) -> AsyncIterator[None]:
         """A block in which nobody else writes to the store."""
-        async with self._runs[store_id]:
+        async with self._run_lock(store_id):
             self._switching.add(store_id)
             try:
                 async with self._changed:
@@ -53,6 +54,9 @@ class Writers:
             finally:
                 self._switching.discard(store_id)
                 await asyncio.shield(self._tell())
+
+    def _run_lock(self, store_id: str) -> asyncio.Lock:
+        return self._runs.setdefault(store_id, asyncio.Lock())
 
     async def _tell(self) -> None:
         async with self._changed:

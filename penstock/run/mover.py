@@ -17,7 +17,7 @@ EVERY_S = 60.0
 
 
 class Mover:
-    """Owns one task, which ends when all stores have moved."""
+    """Owns a task that ends when all stores have moved, and one for each index that is still to be closed."""
 
     def __init__(self, *, moving: Moving, linger_s: float) -> None:
         """A store's former index stays open for `linger_s`: as long as a request may take."""
@@ -42,7 +42,7 @@ class Mover:
     async def _moved(self, store: Store) -> bool:
         log.warning("store '%s' moves from the encoder %s", store.name, store.embedder)
         try:
-            done = await self._moving.move(store, linger_s=self._linger_s)
+            done = await self._moving.move(store)
         except NotFound:
             return True  # deleted meanwhile
         except PenstockError as error:
@@ -53,7 +53,13 @@ class Mover:
             log.exception("store '%s' could not be moved for now", store.name)
             return False
         log.warning("store '%s' has moved: %d files, %d passages encoded", store.name, done.files, done.encoded)
+        self._tasks.start(f"leave {store.id}", self._leave(store))
         return True
+
+    async def _leave(self, store: Store) -> None:
+        """The next store does not wait for it."""
+        await asyncio.sleep(self._linger_s)
+        await self._moving.leave(store)
 
 
 def _log_death(name: str, error: BaseException) -> None:

@@ -396,3 +396,17 @@ def ppt(texts: Sequence[str]) -> bytes:
         body = text.encode("utf-16-le")
         atoms += struct.pack("<HHI", 0, 0x0FA0, len(body)) + body
     return ole({"PowerPoint Document": struct.pack("<HHI", 0xF, 0x0FF0, len(atoms)) + atoms, "Current User": b"x"})
+
+
+def pdf_table() -> tuple[str, str]:
+    """A table without rules and with an empty cell, as a page's content, and as what it should be read as."""
+    rows = [["Code", "Place", "Count"], ["SKU-1", "A-12", "450"], ["SKU-2", "", "780"], ["SKU-3", "C-15", "9"]]
+    content = "\n".join(
+        pdf_text(72 + 150 * column, 700 - 20 * row, cell)
+        for row, cells in enumerate(rows)
+        for column, cell in enumerate(cells)
+        if cell
+    )
+    table = "| Code | Place | Count |\n| --- | --- | --- |\n| SKU-1 | A-12 | 450 |\n"
+    table += "| SKU-2 |  | 780 |\n| SKU-3 | C-15 | 9 |"
+    return content, table

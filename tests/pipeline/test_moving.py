@@ -111,14 +111,14 @@ async def test_a_store_answers_with_the_other_encoder_once_it_has_moved(world: W
 
 async def test_whoever_asked_before_the_switch_is_answered_by_the_old_index(world: World) -> None:
     store = await world.filled(3)
-    moving = asyncio.create_task(world.moving().move(store, linger_s=60.0))
-    while (await world.now(store)).embedder == store.embedder:
-        await asyncio.sleep(0.01)
+    moving = world.moving()
+    await moving.move(store)
+    assert (await world.now(store)).embedder != store.embedder
 
     assert await world.texts(store) == written(0, 1, 2)
 
-    moving.cancel()
-    await asyncio.gather(moving, return_exceptions=True)
+    await moving.leave(store)
+    assert await world.texts(await world.now(store)) == written(0, 1, 2)
 
 
 async def test_what_is_written_while_it_is_copied_is_there_after_the_switch(world: World) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from penstock.core.errors import BadDocument
-from tests.ingest.makers import pdf, pdf_lines, pdf_text
+from tests.ingest.makers import pdf, pdf_lines, pdf_table, pdf_text
 from tests.ingest.reading import read, shown, text_of
 
 LEFT = [f"left column line {n} with several words in it" for n in range(1, 9)]
@@ -56,15 +56,7 @@ def test_two_columns_are_read_one_after_the_other(interleaved):
 
 
 def test_tables_without_rules_keep_rows_and_empty_cells():
-    rows = [["Code", "Place", "Count"], ["SKU-1", "A-12", "450"], ["SKU-2", "", "780"], ["SKU-3", "C-15", "9"]]
-    content = "\n".join(
-        pdf_text(72 + 150 * column, 700 - 20 * row, cell)
-        for row, cells in enumerate(rows)
-        for column, cell in enumerate(cells)
-        if cell
-    )
-    table = "| Code | Place | Count |\n| --- | --- | --- |\n| SKU-1 | A-12 | 450 |\n"
-    table += "| SKU-2 |  | 780 |\n| SKU-3 | C-15 | 9 |"
+    content, table = pdf_table()
     assert shown(read(pdf([content]))) == [("table", table)]
 
 

@@ -8,7 +8,7 @@ from penstock.core.errors import BadDocument
 from penstock.core.types import Document
 from penstock.ingest.parse.limits import ParseLimits
 from penstock.ingest.parse.ocr import Ocr, Recognizer
-from tests.ingest.makers import pdf_lines, pdf_text
+from tests.ingest.makers import pdf_lines, pdf_table, pdf_text
 from tests.ingest.reading import read, shown, text_of
 from tests.ingest.scans import drawn, drawn_image, picture, saved, scanned_pdf, wanted_language_data
 
@@ -58,15 +58,7 @@ def test_columns_one_after_the_other_and_tables_as_rows(tesseract: Recognizer):
     right = [pdf_text(330, 700 - 14 * n, f"right column line {n} with several words too") for n in range(8)]
     text = text_of(recognised(tesseract, scanned_pdf([drawn("\n".join(left + right))])))
     assert text.index("left column line 7") < text.index("right column line 0")
-    rows = [["Code", "Place", "Count"], ["SKU-1", "A-12", "450"], ["SKU-2", "", "780"], ["SKU-3", "C-15", "9"]]
-    cells = "\n".join(
-        pdf_text(72 + 150 * column, 700 - 20 * row, cell)
-        for row, cells in enumerate(rows)
-        for column, cell in enumerate(cells)
-        if cell
-    )
-    table = "| Code | Place | Count |\n| --- | --- | --- |\n| SKU-1 | A-12 | 450 |\n"
-    table += "| SKU-2 |  | 780 |\n| SKU-3 | C-15 | 9 |"
+    cells, table = pdf_table()
     assert shown(recognised(tesseract, scanned_pdf([drawn(cells)]))) == [("table", table)]
 
 
