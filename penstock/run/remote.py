@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar, get_args
 
 import aiohttp
@@ -42,6 +42,7 @@ ANSWER_S = 30.0
 LARGE_S = 600.0
 """For what is large: a file's bytes, and results."""
 CONNECT_S = 3.0
+HASHES_AT_ONCE = 4_096
 
 
 class RemoteServer:
@@ -97,8 +98,12 @@ class RemoteServer:
         return set((await self._post("beat", Beat(worker=worker, leases=list(leases)), Lost)).lost)
 
     async def embedding(self, read: Sequence[Read]) -> dict[str, set[str]]:
-        answer = await self._post("embedding", Embedding(read=list(read)), Known, timeout_s=LARGE_S)
-        return {lease: set(names) for lease, names in answer.known.items()}
+        known: dict[str, set[str]] = {}
+        for part in _parts(read):
+            answer = await self._post("embedding", Embedding(read=part), Known, timeout_s=LARGE_S)
+            for lease, names in answer.known.items():
+                known.setdefault(lease, set()).update(names)
+        return known
 
     async def give_up(self, unfinished: Sequence[Unfinished]) -> list[Outcome]:
         return (await self._post("give_up", GivenUp(unfinished=list(unfinished)), Outcomes)).outcomes
@@ -135,6 +140,21 @@ class RemoteServer:
                 return response.status, await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise StageUnavailable("server", f"{self._url}: {error or type(error).__name__}") from error
+
+
+def _parts(read: Sequence[Read]) -> Iterator[list[Read]]:
+    """What may be asked of the server at once: a book has more passages than a body may have bytes for."""
+    part: list[Read] = []
+    size = 0
+    for each in read:
+        for start in range(0, max(1, len(each.embedded)), HASHES_AT_ONCE):
+            names = each.embedded[start : start + HASHES_AT_ONCE]
+            if size + len(names) > HASHES_AT_ONCE:
+                yield part
+                part, size = [], 0
+            part.append(Read(each.lease, names))
+            size += len(names)
+    yield part
 
 
 def _check(status: int, body: bytes) -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -31,6 +32,8 @@ from penstock.search.words import MEAN_WORDS, Words
 log = logging.getLogger("penstock.search")
 
 T = TypeVar("T")
+LOOKED_UP_AT_ONCE = 256
+"""Vectors that are asked for together: a book's, all at once, would keep others from the index."""
 LOOK_EVERY_WRITES = 64
 """How often it is asked whether to tidy up."""
 
@@ -363,7 +366,11 @@ class EdgeIndex:
         """
         if not self._reuse_vectors:
             return None
-        return await self._reading(lambda live: live.embedded(hashes))
+        found: dict[str, tuple[Vector, str]] = {}
+        for start in range(0, len(hashes), LOOKED_UP_AT_ONCE):
+            wanted = hashes[start : start + LOOKED_UP_AT_ONCE]
+            found |= await self._reading(partial(LiveSegment.embedded, hashes=wanted))
+        return found
 
     async def files(self) -> set[str]:
         """Ids of the files of which there are passages."""

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 
 from penstock.core.types import Removal
+from penstock.search.edge import LOOKED_UP_AT_ONCE
 from penstock.search.filters import key_of
 from tests.search.search_material import CTX, edge, file_entries, rows
 
@@ -47,4 +48,21 @@ async def test_a_text_gets_no_vector_of_one_that_shares_its_key(tmp_path):
     assert found is not None
     assert set(found) == {"another"}
     assert np.allclose(found["another"][0], vectors[1], atol=0.01)
+    await index.stop()
+
+
+async def test_more_texts_than_are_looked_up_at_once_are_all_found(tmp_path):
+    index = edge(tmp_path / "vs")
+    await index.start()
+    count = 2 * LOOKED_UP_AT_ONCE + 3
+    entries = [
+        msgspec.structs.replace(entry, embedded=f"text {number}")
+        for number, entry in enumerate(file_entries("f", "1", count))
+    ]
+    await index.write(entries, rows(count), [], CTX)
+
+    found = await index.embedded(["unknown", *(f"text {number}" for number in range(count))])
+
+    assert found is not None
+    assert set(found) == {f"text {number}" for number in range(count)}
     await index.stop()
